@@ -1,0 +1,68 @@
+"""Decoding of talkhead's own videos, frame by frame, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from talkhead_core.errors import FootageError
+from talkhead_core.types import Image
+
+__all__ = ["VideoInfo", "read_frames", "read_gray_frames", "video_info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """Size, rate and length of a constant-rate video that a stage wrote."""
+
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+
+
+def video_info(path: str | Path) -> VideoInfo:
+    """Read size, rate and the *counted* number of frames (packets, so nothing is decoded).
+
+    Raises:
+        FootageError: not a video.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        frames = sum(1 for packet in container.demux(stream) if packet.size)
+        rate = stream.average_rate or stream.base_rate
+        return VideoInfo(width=stream.width, height=stream.height, fps=Fraction(rate or 25), frames=frames)
+
+
+def read_frames(path: str | Path) -> Iterator[Image]:
+    """Yield RGB frames ``[H, W, 3]`` uint8 in order; frame ``i`` of a stage's video has frame id ``i``."""
+    yield from _decoded(path, "rgb24")
+
+
+def read_gray_frames(path: str | Path) -> Iterator[np.ndarray]:
+    """Yield single-channel frames ``[H, W]`` uint8 of a label or mask video."""
+    yield from _decoded(path, "gray")
+
+
+def _decoded(path: str | Path, pixel_format: str) -> Iterator[np.ndarray]:
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for frame in container.decode(stream):
+            yield frame.to_ndarray(format=pixel_format)
+
+
+def _opened(path: str | Path) -> av.container.InputContainer:
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise FootageError(path, f"cannot be opened as a video ({error})", "give a video file such as .mp4 or .mov") from error
+    if not container.streams.video:
+        container.close()
+        raise FootageError(path, "holds no video stream", "give a video file such as .mp4 or .mov")
+    return container
