@@ -46,7 +46,8 @@ class VideoWriter:
         stream = self._container.add_stream(codec, rate=fps, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, stored
-        stream.time_base = 1 / Fraction(fps)
+        self._time_base = 1 / Fraction(fps)  # the stream's own changes once the container's header is written
+        stream.time_base = self._time_base
         if stored == "yuv420p":
             stream.color_range, stream.colorspace = 1, 1  # limited range, BT.709
             stream.color_primaries, stream.color_trc = 1, 1
@@ -58,7 +59,7 @@ class VideoWriter:
         if self._stream.pix_fmt == "yuv420p":
             picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
             picture.colorspace, picture.color_range = 1, 1
-        picture.pts, picture.time_base = self._count, self._stream.time_base
+        picture.pts, picture.time_base = self._count, self._time_base
         self._count += 1
         self._container.mux(self._stream.encode(picture))
 
