@@ -6,36 +6,28 @@ A stage module holds a function ``run(stage: Stage) -> None`` and ends with ``if
 from __future__ import annotations
 
 import argparse
-import os
-import re
+import ctypes
+import fcntl
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from talkhead_core.errors import InputError, ParameterError, TalkheadError
+from talkhead_core.consent import Consent, read_consent
+from talkhead_core.errors import ParameterError, TalkheadError
 from talkhead_core.parameters import from_mapping, merged
+from talkhead_core.speakers import check_speaker_name, read_yaml, registered_speaker
 
 C = TypeVar("C")
 
-__all__ = ["Stage", "check_speaker_name", "main", "resolve_section"]
+__all__ = ["Stage", "check_speaker_name", "errors_in_one_line", "main", "print_progress", "resolve_section"]
 
-_SPEAKER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-def check_speaker_name(name: str) -> str:
-    """``name`` if it is safe as a folder and stage name.
-
-    Raises:
-        InputError: anything but lower-case letters, digits, ``-`` and ``_``, starting with a letter or digit.
-    """
-    if not _SPEAKER_NAME.fullmatch(name):
-        raise InputError(f"speaker name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_', starting with a letter or digit")
-    return name
+_NEED_CONSENT = ("ingest", "train_coarse", "train_fine", "train_torso")
+_PR_SET_PDEATHSIG = 1
 
 
 def resolve_section(root: Path, speaker: str, section: str) -> dict[str, Any]:
@@ -44,17 +36,14 @@ def resolve_section(root: Path, speaker: str, section: str) -> dict[str, Any]:
     Raises:
         ParameterError: the speaker is not registered, or its profile or configuration does not exist.
     """
-    params = _yaml(root / "params.yaml")
-    speakers = _yaml(root / "speakers.yaml").get("speakers") or {}
-    if speaker not in speakers:
-        raise ParameterError(f"speaker {speaker!r} is not registered; run 'talkhead run --speaker {speaker} --video FILE'")
+    chosen = registered_speaker(root / "speakers.yaml", speaker)
+    params = read_yaml(root / "params.yaml")
     layers: list[Mapping[str, Any] | None] = [params.get(section)]
-    for kind in ("profile", "config"):
+    for kind, name in (("profile", chosen.profile), ("config", chosen.config)):
         choices = params.get(f"{kind}s") or {}
-        chosen = speakers[speaker][kind]
-        if chosen not in choices:
-            raise ParameterError(f"speaker {speaker!r}: no {kind} {chosen!r} in params.yaml; choose one of {', '.join(choices)}")
-        layers.append((choices[chosen] or {}).get(section))
+        if name not in choices:
+            raise ParameterError(f"speaker {speaker!r}: no {kind} {name!r} in params.yaml; choose one of {', '.join(choices)}")
+        layers.append((choices[name] or {}).get(section))
     return merged(*layers)
 
 
@@ -86,8 +75,17 @@ class Stage:
     @property
     def source_video(self) -> Path:
         """The raw video that the speaker was registered with."""
-        speakers = _yaml(self.root / "speakers.yaml")["speakers"]
-        return self.root / str(speakers[self.speaker]["video"])
+        return self.root / registered_speaker(self.root / "speakers.yaml", self.speaker).video
+
+    def consent(self) -> Consent:
+        """The speaker's consent record, which holds today.
+
+        Raises:
+            ConsentError: there is none, it was withdrawn or it has expired.
+        """
+        consent = read_consent(self.inputs("raw") / "consent.json", self.speaker)
+        consent.check(self.speaker)
+        return consent
 
     def section(self, config: type[C], name: str | None = None) -> C:
         """This stage's parameters (or those of another section) as its configuration dataclass."""
@@ -96,7 +94,7 @@ class Stage:
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Print ``PROGRESS done/total seconds_left note`` for whoever runs the stage; at most a few lines a second."""
-        _progress_line(self.name, done, total, note)
+        print_progress(done, total, note)
 
 
 def main(run: Callable[[Stage], None]) -> None:
@@ -106,35 +104,61 @@ def main(run: Callable[[Stage], None]) -> None:
     parser.add_argument("--speaker", required=True)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     arguments = parser.parse_args()
+    with errors_in_one_line(name, debug=arguments.debug):
+        stage = Stage(name=name, speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
+        _die_with_parent()
+        with _alone(stage):
+            if name in _NEED_CONSENT:
+                stage.consent()
+            run(stage)
+
+
+@contextmanager
+def errors_in_one_line(name: str, *, debug: bool = False) -> Iterator[None]:
+    """Turn a ``TalkheadError`` into ``name: message`` on stderr and exit code 1, unless ``debug``."""
     try:
-        run(Stage(name=name, speaker=check_speaker_name(arguments.speaker), root=Path.cwd()))
+        yield
     except TalkheadError as error:
-        if arguments.debug:
+        if debug:
             raise
-        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
         raise SystemExit(1) from None
 
 
-_started: dict[str, float] = {}
-_last: dict[str, float] = {}
+_started_s: float | None = None
+_last_s = 0.0
 
 
-def _progress_line(name: str, done: int, total: int, note: str) -> None:
+def print_progress(done: int, total: int, note: str = "") -> None:
+    """The listener of every process in ``tasks``: one line of text that ``flows`` turns into a bar."""
+    global _started_s, _last_s
     now = time.monotonic()
-    started = _started.setdefault(name, now)
-    if done < total and now - _last.get(name, 0.0) < 0.5:
+    if _started_s is None or done == 0:
+        _started_s = now
+    if done < total and now - _last_s < 0.5:
         return
-    _last[name] = now
-    left = (now - started) / done * (total - done) if done else 0.0
+    _last_s = now
+    left = (now - _started_s) / done * (total - done) if done else 0.0
     sys.stdout.write(f"PROGRESS {done}/{total} {left:.0f}s {note}".rstrip() + "\n")
     sys.stdout.flush()
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return yaml.safe_load(file) or {}
-    except FileNotFoundError as error:
-        raise InputError(f"{path.name} is not here ({os.fspath(path.parent)}); run from the talkhead workspace") from error
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path.name} is not valid YAML: {error}") from error
+def _die_with_parent() -> None:
+    """On Linux, end when DVC is killed; else a killed run would leave its stage working beside the next one."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def _alone(stage: Stage) -> Iterator[None]:
+    """Hold the lock of this stage of this speaker; a second process waits for the first to end."""
+    path = stage.root / ".talkhead" / "locks" / f"{stage.name}@{stage.speaker}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"{stage.name}: waiting for another process at work on {stage.speaker}\n")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,109 @@
+"""The register of speakers: a YAML file that says which raw video, profile and configuration each has.
+
+The file is also what ``dvc.yaml`` maps its stages over, so it stays plain::
+
+    speakers:
+      demo: {video: data/demo/raw/video.mp4, profile: demo, config: talkhead}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from talkhead_core.artifacts import write_text
+from talkhead_core.errors import InputError, ParameterError
+
+__all__ = ["Speaker", "check_speaker_name", "read_speakers", "read_yaml", "registered_speaker", "write_speakers"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_HEADER = "# Registered speakers; `talkhead run` adds an entry. profile: size and budget; config: architecture.\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """One registered speaker.
+
+    Args:
+        video: the raw video, relative to the workspace.
+        profile: size and budget, a key of ``profiles`` in ``params.yaml``.
+        config: architecture, a key of ``configs`` in ``params.yaml``.
+    """
+
+    video: str
+    profile: str
+    config: str
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.video)
+        if path.is_absolute() or ".." in path.parts:
+            raise ParameterError(f"speakers.yaml: video {self.video!r} must lie inside the workspace")
+
+
+def check_speaker_name(name: str) -> str:
+    """``name`` if it is safe as a folder and stage name.
+
+    Raises:
+        InputError: anything but lower-case letters, digits, ``-`` and ``_``, starting with a letter or digit.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"speaker name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_', starting with a letter or digit")
+    return name
+
+
+def read_speakers(path: Path) -> dict[str, Speaker]:
+    """All registered speakers by name, in the order of the file.
+
+    Raises:
+        InputError: the file is missing, or an entry is not a speaker.
+    """
+    entries = read_yaml(path).get("speakers") or {}
+    speakers = {}
+    for name, entry in entries.items():
+        try:
+            speakers[check_speaker_name(str(name))] = Speaker(**entry)
+        except TypeError as error:
+            raise ParameterError(f"{path.name}: speaker {name!r} needs exactly the keys video, profile and config ({error})") from error
+    return speakers
+
+
+def registered_speaker(path: Path, name: str) -> Speaker:
+    """The speaker called ``name``.
+
+    Raises:
+        ParameterError: no such speaker; the message says how to register one.
+    """
+    speakers = read_speakers(path)
+    if name not in speakers:
+        known = f"; registered: {', '.join(speakers)}" if speakers else ""
+        raise ParameterError(f"speaker {name!r} is not registered; run 'talkhead run --speaker {name} --video FILE'{known}")
+    return speakers[name]
+
+
+def write_speakers(path: Path, speakers: Mapping[str, Speaker]) -> None:
+    """Write the register, whole."""
+    body = {"speakers": {name: asdict(speaker) for name, speaker in speakers.items()}}
+    write_text(path, _HEADER + yaml.safe_dump(body, sort_keys=False, width=140))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        InputError: the file is missing.
+        ParameterError: it is not a YAML mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path.name} is not in {path.parent}; run from the talkhead workspace") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content or {}, dict):
+        raise ParameterError(f"{path.name} must hold a mapping")
+    return content or {}
