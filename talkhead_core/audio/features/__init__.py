@@ -1,0 +1,24 @@
+"""Speech features at the video's rate: ``[frames, window, channels]``, centred on the middle of each frame."""
+
+from talkhead_core.audio.features.normalisation import (
+    ChannelStatistics,
+    TrainingStatistics,
+    channel_statistics,
+    driving_features,
+    normalise,
+    normalise_to,
+)
+from talkhead_core.audio.features.speech_features import FEATURES, SpeechFeatures, SpeechFeaturesConfig, create_features
+
+__all__ = [
+    "FEATURES",
+    "ChannelStatistics",
+    "SpeechFeatures",
+    "SpeechFeaturesConfig",
+    "TrainingStatistics",
+    "channel_statistics",
+    "create_features",
+    "driving_features",
+    "normalise",
+    "normalise_to",
+]

@@ -1,0 +1,94 @@
+"""What every speech feature is: a window of columns per video frame, and its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+from talkhead_core.parameters import require
+from talkhead_core.registry import Registry
+from talkhead_core.types import FloatArray
+
+__all__ = ["FEATURES", "SpeechFeatures", "SpeechFeaturesConfig", "create_features"]
+
+
+class SpeechFeatures(Protocol):
+    """A speech feature at the video's rate.
+
+    Args:
+        window: columns in each frame's window, centred on the middle of the frame.
+    """
+
+    window: int
+    channels: int
+    columns_per_second: int
+
+    def __init__(self, *, window: int) -> None: ...
+
+    def blocks(self, audio: FloatArray, fps: Fraction, frames: int, first_frame: int = 0) -> Iterator[FloatArray]:
+        """Yield ``[<= 512, window, channels]`` float32 in frame order: for long audio, in constant memory."""
+        ...
+
+    def extract(self, audio: FloatArray, fps: Fraction, frames: int, first_frame: int = 0) -> FloatArray:
+        """Features of the frames ``first_frame`` to ``first_frame + frames``, not normalised.
+
+        Args:
+            audio: mono ``[samples]`` at 16 kHz, sample 0 at the start of frame 0; silence is assumed beyond its ends.
+            fps: the video's rate, exact.
+            frames: how many frames.
+            first_frame: id of the first.
+
+        Returns:
+            ``[frames, window, channels]`` float32.
+        """
+        ...
+
+
+FEATURES: Registry[type[SpeechFeatures]] = Registry(
+    "speech feature",
+    {
+        "log_mel": "talkhead_core.audio.features.log_mel:LogMel",
+        "mfcc": "talkhead_core.audio.features.mfcc:Mfcc",
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechFeaturesConfig:
+    """Which speech feature drives the face.
+
+    Args:
+        method: a name in ``FEATURES``.
+        window: columns in each frame's window; at 100 columns a second 24 of them are 240 ms.
+    """
+
+    method: str = "log_mel"
+    window: int = 24
+
+    def __post_init__(self) -> None:
+        FEATURES.get(self.method)
+        require(1 <= self.window <= 400, f"window must be 1 to 400 columns, not {self.window}")
+
+
+def create_features(config: SpeechFeaturesConfig) -> SpeechFeatures:
+    """The speech feature that ``config`` names.
+
+    Raises:
+        ParameterError: no such feature.
+        NotAvailableError: its package or weights are not here.
+    """
+    return FEATURES.get(config.method)(window=config.window)
+
+
+def stacked(blocks: Iterator[FloatArray], frames: int, window: int, channels: int) -> FloatArray:
+    """The blocks of :meth:`SpeechFeatures.blocks` as one array ``[frames, window, channels]``."""
+    features = np.empty((frames, window, channels), dtype=np.float32)
+    done = 0
+    for block in blocks:
+        features[done : done + len(block)] = block
+        done += len(block)
+    return features
