@@ -1,0 +1,85 @@
+"""Child processes that never outlive the command that started them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["child_environment", "started"]
+
+_PR_SET_PDEATHSIG = 1
+_SECONDS_TO_END = 10.0
+
+
+def child_environment() -> dict[str, str]:
+    """This environment with its own ``python`` and ``dvc`` first on PATH.
+
+    ``dvc.yaml`` says ``python``, which must be the one that runs now; and DVC starts a stage through ``$SHELL -c``, which has
+    to be a shell that replaces itself by the command, so that killing DVC kills the stage.
+    """
+    environment = dict(os.environ)
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    environment["SHELL"] = "/bin/sh"
+    environment["DVC_NO_ANALYTICS"] = "1"
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+@contextmanager
+def started(command: Sequence[str | Path], root: Path) -> Iterator[subprocess.Popen[str]]:
+    """``command`` at work in ``root``, stdout and stderr in one pipe; its process group has ended when the block ends.
+
+    Args:
+        command: program and arguments; never a shell line.
+        root: the working directory.
+    """
+    process = subprocess.Popen(  # noqa: S603
+        [str(part) for part in command],
+        cwd=root,
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=_end_with_parent(),
+    )
+    try:
+        yield process
+    finally:
+        _end_group(process)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: nothing may be imported after it
+
+    def ask_for_signal() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return ask_for_signal
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Interrupt, then kill, whatever is left of the process group; interrupted stages remove what they had half written."""
+    for number, seconds in ((signal.SIGINT, _SECONDS_TO_END), (signal.SIGKILL, None)):
+        if process.poll() is not None and number is signal.SIGINT:
+            continue
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,258 @@
+"""The command ``talkhead``: thin, scriptable; stages and dubs run as processes, so nothing heavy is loaded here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.child_process import child_environment
+from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
+from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
+from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
+from flows.speaker_runs import bring_up_to_date
+from flows.stage_display import StageDisplay
+from flows.stage_graph import read_stage_graph
+from flows.stage_status import speaker_status
+from flows.workspace import Workspace
+from talkhead_core.consent import Consent
+from talkhead_core.errors import ConsentError, InputError, TalkheadError
+from talkhead_core.speakers import check_speaker_name
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="talkhead",
+    help="A portrait video of a speaker and any speech become a new video of that speaker saying it.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
+
+SpeakerOption = Annotated[str, typer.Option("--speaker", help="lower-case letters, digits, - and _")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+
+
+def main() -> None:
+    """Entry point: errors for people are one line on stderr and exit code 1; bad usage exits with 2."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        raise SystemExit(app(args=arguments, prog_name="talkhead", standalone_mode=False))
+    except _USAGE_ERROR as error:
+        path = error.ctx.command_path if error.ctx is not None else "talkhead"
+        sys.stderr.write(f"talkhead: {' '.join(error.format_message().split()).rstrip('.')}; see '{path} --help'\n")
+        raise SystemExit(2) from None
+    except TalkheadError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"talkhead: {' '.join(str(error).split())}\n")
+        raise SystemExit(1) from None
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("talkhead: stopped; the same command picks up where it stood\n")
+        raise SystemExit(130) from None
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="show tracebacks (may stand anywhere)")] = False
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def doctor(
+    video: Annotated[Path | None, typer.Option(help="footage to check; without it, the installation is checked")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the installation, or whether footage can be trained on, and say what to do."""
+    arguments = ["--video", str(_existing(video).resolve())] if video is not None else []
+    _hand_over("doctor", [*arguments, *(["--json"] if as_json else [])])
+
+
+@app.command()
+def demo(
+    profile: Annotated[str, typer.Option(help="size and budget: a profile of params.yaml")] = DEMO_PROFILE,
+    config: Annotated[str | None, typer.Option(help="architecture: a configuration of params.yaml")] = None,
+    out: Annotated[Path | None, typer.Option(help="where the dub goes; out/demo by default")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the demo speaker, run everything, and print where the dubbed video and the report are."""
+    workspace = Workspace.here()
+    with StageDisplay(_steps(workspace, "make_demo", dubs=1), quiet=as_json) as display:
+        make_demo_speaker(workspace, profile, config, display.show)
+    _run(workspace, DEMO_SPEAKER, [demo_speech(workspace)], out, as_json=as_json)
+
+
+@app.command()
+def run(
+    speaker: SpeakerOption,
+    video: Annotated[Path | None, typer.Option(help="portrait video; may be left out once the speaker is registered")] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="speech to dub; may be given many times")] = None,
+    config: Annotated[str | None, typer.Option(help="architecture: a configuration of params.yaml")] = None,
+    profile: Annotated[str | None, typer.Option(help="size and budget: a profile of params.yaml")] = None,
+    out: Annotated[Path | None, typer.Option(help="where the dubs go; out/SPEAKER by default")] = None,
+    consent: Annotated[Path | None, typer.Option(help="consent record in JSON, or a signed document")] = None,
+    i_have_consent: Annotated[str | None, typer.Option(help='"who, what for"')] = None,
+    replace: Annotated[bool, typer.Option(help="train a known speaker anew on another video")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a speaker, train, evaluate and report, and dub each audio."""
+    workspace = Workspace.here()
+    check_speaker_name(speaker)
+    audios = audio or []
+    for path in audios:
+        _existing(path)
+    request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
+    with StageDisplay(["doctor"], quiet=as_json) as display:
+        register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent), display.show)
+    _run(workspace, speaker, audios, out, as_json=as_json)
+
+
+@app.command("dub")
+def dub_command(
+    speaker: Annotated[str | None, typer.Option(help="a trained speaker")] = None,
+    audio: Annotated[Path | None, typer.Option(help="the speech")] = None,
+    out: Annotated[Path | None, typer.Option(help="the video to write, or with --manifest the folder")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV with the columns speaker, audio, out")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Dub with a trained speaker: one audio, or many by a manifest."""
+    workspace = Workspace.here()
+    if manifest is not None:
+        if out is None or speaker is not None or audio is not None:
+            raise typer.BadParameter("--manifest takes --out DIR and nothing else")
+        rows = read_manifest(manifest, out)
+        with StageDisplay([], quiet=as_json) as display:
+            results = dub_all(workspace, rows, display.show)
+        failed = [result for result in results if result.error]
+        listed = [{"speaker": r.speaker, "audio": str(r.audio), "out": str(r.out), "error": r.error} for r in results]
+        _tell({"dubs": listed}, [f"{r.out}  {r.error or 'ok'}" for r in results], as_json=as_json)
+        if failed:
+            raise TalkheadError(f"{len(failed)} of {len(results)} dubs failed; the same command makes only those again")
+        return
+    if speaker is None or audio is None or out is None:
+        raise typer.BadParameter("give --speaker, --audio and --out, or --manifest and --out")
+    with StageDisplay(["dub"], quiet=as_json) as display:
+        dub(workspace, check_speaker_name(speaker), audio, out, display.show)
+    _tell({"video": str(out)}, [str(out)], as_json=as_json)
+
+
+@app.command()
+def denoise(
+    source: Annotated[Path, typer.Argument(help="noisy speech")],
+    target: Annotated[Path, typer.Argument(help="the WAV to write")],
+    method: Annotated[str, typer.Option(help="a denoiser, auto or none")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the background noise from one file."""
+    arguments = [str(_existing(source).resolve()), str(target.resolve()), "--method", method]
+    _hand_over("denoise_file", [*arguments, *(["--json"] if as_json else [])])
+
+
+@app.command()
+def evaluate(
+    reference: Annotated[Path, typer.Option(help="the recording")],
+    rendered: Annotated[Path, typer.Option(help="the video to score, frame by frame")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores to this file")] = None,
+) -> None:
+    """Score any video against its reference."""
+    arguments = ["--reference", str(_existing(reference).resolve()), "--rendered", str(_existing(rendered).resolve())]
+    _hand_over("evaluate_videos", [*arguments, *(["--json", str(json_file.resolve())] if json_file else [])])
+
+
+@app.command()
+def stages(as_json: JsonOption = False) -> None:
+    """List the stages of the graph and what each waits for."""
+    nodes = read_stage_graph(Workspace.here().root)
+    table = [{"stage": n.name, "after": list(n.upstream), "kind": n.kind, "does": n.description} for n in nodes]
+    _tell(table, [f"{n.name:<16} {n.description}\n{'':<16} after: {', '.join(n.upstream) or '-'}" for n in nodes], as_json=as_json)
+
+
+@app.command()
+def status(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
+    """Say which stages are up to date, and which would run and why."""
+    rows = speaker_status(Workspace.here(), check_speaker_name(speaker))
+    table = [{"stage": row.stage, "up_to_date": row.up_to_date, "reasons": list(row.reasons)} for row in rows]
+    lines = [f"{row.stage:<16} {'up to date' if row.up_to_date else 'would run: ' + '; '.join(row.reasons)}" for row in rows]
+    _tell(table, lines, as_json=as_json)
+
+
+def _run(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, *, as_json: bool) -> None:
+    folder = out or workspace.root / "out" / speaker
+    targets = _dub_targets(audios, folder)
+    with StageDisplay(_steps(workspace, dubs=len(audios)), quiet=as_json) as display:
+        bring_up_to_date(workspace, speaker, display.show)
+        for audio, target in targets:
+            dub_if_changed(workspace, speaker, audio, target, display.show)
+    report = workspace.stage_folder(speaker, "report") / "report.html"
+    result = {"speaker": speaker, "report": str(report), "dubs": [str(target) for _, target in targets]}
+    _tell(result, [*(f"video   {target}" for _, target in targets), f"report  {report}"], as_json=as_json)
+
+
+def _dub_targets(audios: list[Path], folder: Path) -> list[tuple[Path, Path]]:
+    """One MP4 per audio, named after it; a number is added where two audios share a name."""
+    taken: set[str] = set()
+    targets = []
+    for audio in audios:
+        stem, count = audio.stem, 1
+        while stem in taken:
+            count += 1
+            stem = f"{audio.stem}-{count}"
+        taken.add(stem)
+        targets.append((audio, folder / f"{stem}.mp4"))
+    return targets
+
+
+def _steps(workspace: Workspace, *before: str, dubs: int) -> list[str]:
+    return [*before, *(node.name for node in read_stage_graph(workspace.root)), *(["dub"] if dubs else [])]
+
+
+def _consent_source(workspace: Workspace, speaker: str, document: Path | None, statement: str | None) -> Callable[[], Consent] | None:
+    """Where a consent record is to come from: the options, the record there is (None), or a question to the person."""
+    if document is not None:
+        return lambda: consent_from_document(document, statement, speaker)
+    if statement is not None:
+        return lambda: consent_from_statement(statement)
+    if (workspace.stage_folder(speaker, "raw") / "consent.json").is_file() or not sys.stdin.isatty():
+        return None
+    return lambda: _ask_consent(speaker)
+
+
+def _ask_consent(speaker: str) -> Consent:
+    typer.echo(f"Nobody is trained without having agreed. This is asked once and kept with speaker {speaker!r}.", err=True)
+    who = typer.prompt("Who is shown and has agreed", err=True).strip()
+    purpose = typer.prompt("What may the videos be made for", err=True).strip()
+    if not typer.confirm("Is that true", err=True):
+        raise ConsentError(f"speaker {speaker!r} needs the consent of the person shown")
+    return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}")
+
+
+def _hand_over(task: str, arguments: list[str]) -> None:
+    """Let a task of the core speak to the terminal itself, and end with its exit code."""
+    command = [sys.executable, "-m", f"tasks.{task}", *arguments]
+    code = subprocess.run(command, cwd=Workspace.here().root, env=child_environment(), check=False).returncode  # noqa: S603
+    if code:
+        raise typer.Exit(code if code in (1, 2) else 1)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}; check the path")
+    return path
+
+
+def _tell(result: Any, lines: list[str], *, as_json: bool) -> None:
+    typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

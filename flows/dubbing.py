@@ -1,0 +1,124 @@
+"""Dubs: one, those that a run asks for, and a batch from a manifest."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from flows.stage_runs import Outcome, StageEvent, run_task
+from flows.workspace import Workspace
+from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.errors import InputError, TalkheadError
+from talkhead_core.speakers import read_yaml, registered_speaker
+
+__all__ = ["DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRow:
+    """One dub of a batch."""
+
+    speaker: str
+    audio: Path
+    out: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DubResult:
+    """What became of one dub; ``error`` is None when the video is there."""
+
+    speaker: str
+    audio: Path
+    out: Path
+    error: str | None = None
+
+
+def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
+    """Make the speaker say ``audio`` in a process of its own.
+
+    Raises:
+        TalkheadError: the speaker is not trained, or the dub failed.
+    """
+    registered_speaker(workspace.speakers, speaker)
+    if not audio.is_file():
+        raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
+    if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():
+        raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
+    run_task(workspace, "dub", ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve()], show)
+
+
+def dub_if_changed(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
+    """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters and code."""
+    record = workspace.private / "dubs" / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]}.json"
+    signature = _signature(workspace, speaker, audio) if audio.is_file() else ""
+    if out.is_file() and record.is_file() and read_json(record) == {"signature": signature, "out_sha256": _sha256(out)}:
+        show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
+        return
+    dub(workspace, speaker, audio, out, show)
+    write_json(record, {"signature": signature, "out_sha256": _sha256(out)})
+
+
+def read_manifest(manifest: Path, folder: Path) -> list[ManifestRow]:
+    """The rows of a CSV with the columns ``speaker``, ``audio`` (relative to the manifest) and ``out`` (inside ``folder``).
+
+    Raises:
+        InputError: not such a CSV; the message names the line.
+    """
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"speaker", "audio", "out"} - set(reader.fieldnames or [])
+            if missing:
+                raise InputError(f"{manifest}: the header lacks {', '.join(sorted(missing))}; it must name speaker, audio and out")
+            rows = [_row(manifest, folder, reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{manifest}: cannot be read as a CSV manifest ({error})") from error
+    if len({row.out for row in rows}) < len(rows):
+        raise InputError(f"{manifest}: two rows write the same file; give each row its own 'out'")
+    return rows
+
+
+def _row(manifest: Path, folder: Path, line: int, row: dict[str, str | None]) -> ManifestRow:
+    values = {name: (row.get(name) or "").strip() for name in ("speaker", "audio", "out")}
+    empty = [name for name, value in values.items() if not value]
+    if empty:
+        raise InputError(f"{manifest} line {line}: {', '.join(empty)} is empty")
+    out = PurePosixPath(values["out"])
+    if out.is_absolute() or ".." in out.parts:
+        raise InputError(f"{manifest} line {line}: out {values['out']!r} leaves the output folder")
+    return ManifestRow(speaker=values["speaker"], audio=manifest.parent / values["audio"], out=folder / out)
+
+
+def _signature(workspace: Workspace, speaker: str, audio: Path) -> str:
+    """A hash of all that a dub is made from: the speech, the speaker's artifacts, the parameters and the code."""
+    digest = hashlib.sha256()
+    lock = read_yaml(workspace.root / "dvc.lock") if (workspace.root / "dvc.lock").exists() else {}
+    for stage, entry in sorted((lock.get("stages") or {}).items()):
+        if stage.endswith(f"@{speaker}"):
+            digest.update(repr([(out["path"], out.get("md5")) for out in entry.get("outs", [])]).encode())
+    code = [*sorted((workspace.root / "talkhead_core").rglob("*.py")), workspace.root / "tasks" / "dub.py"]
+    raw = workspace.stage_folder(speaker, "raw") / "consent.json"
+    for path in [audio, workspace.params, raw, *code]:
+        digest.update(f"{path.name} {_sha256(path)}\n".encode() if path.is_file() else b"missing\n")
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def dub_all(workspace: Workspace, rows: list[ManifestRow], show: Callable[[StageEvent], None]) -> list[DubResult]:
+    """Every row in turn; one that fails leaves the others alone."""
+    results = []
+    for row in rows:
+        try:
+            dub_if_changed(workspace, row.speaker, row.audio, row.out, show)
+            error = None
+        except TalkheadError as failure:
+            error = str(failure)
+        results.append(DubResult(speaker=row.speaker, audio=row.audio, out=row.out, error=error))
+    return results

@@ -1,0 +1,202 @@
+"""Running stages through DVC, and what happens told as events."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+from flows.child_process import started
+from flows.workspace import Workspace
+from talkhead_core.errors import TalkheadError
+
+__all__ = ["Outcome", "StageEvent", "StageFailedError", "reproduce", "run_task"]
+
+_RUNNING = re.compile(r"Running stage '(?P<stage>[\w-]+)@(?P<speaker>[\w-]+)':$")
+_UNCHANGED = re.compile(r"Stage '(?P<stage>[\w-]+)@(?P<speaker>[\w-]+)' didn't change, skipping$")
+_RESTORED = re.compile(r"Stage '(?P<stage>[\w-]+)@(?P<speaker>[\w-]+)' is cached - skipping run")
+_PROGRESS = re.compile(r"PROGRESS (?P<done>\d+)/(?P<total>\d+) (?P<left>\d+)s ?(?P<note>.*)$")
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Warning|Exit)\b")
+_CHATTER = re.compile(
+    r"(Updating|Generating) lock file|To track the changes with git|To enable auto staging|Use `dvc push`|\s+git add |\s+dvc config |> |$"
+)
+
+
+class Outcome(StrEnum):
+    """What became of a stage."""
+
+    RAN = "Ran"
+    RESTORED = "Restored"
+    UNCHANGED = "Unchanged"
+
+
+class StageFailedError(TalkheadError):
+    """A stage of the graph failed; the message is the stage's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEvent:
+    """Something that happened to a stage: it started, came along, said something, or ended.
+
+    Args:
+        stage: the stage's name.
+        outcome: set when the stage ended.
+        done: units done, with ``total``; None when this is not about progress.
+        total: units in all.
+        seconds_left: as the stage estimates.
+        note: what the stage says beside its progress.
+        line: any other line of its output.
+    """
+
+    stage: str
+    outcome: Outcome | None = None
+    done: int | None = None
+    total: int | None = None
+    seconds_left: int | None = None
+    note: str = ""
+    line: str | None = None
+
+
+def reproduce(workspace: Workspace, speaker: str, stages: Sequence[str], *, alone: bool = False) -> Iterator[StageEvent]:
+    """Bring ``stages`` of ``speaker`` up to date, with all that they depend on.
+
+    Args:
+        workspace: where.
+        speaker: a registered speaker.
+        stages: the stages wanted.
+        alone: run only these, for a caller that orders the stages itself.
+
+    Raises:
+        StageFailedError: a stage failed; what it wrote before is kept, and its log is named.
+    """
+    command = ["dvc", "--wait-for-lock", "repro", *(["--single-item"] if alone else []), *(f"{stage}@{speaker}" for stage in stages)]
+    with started(command, workspace.root) as process, _Transcript(workspace, speaker) as transcript:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield from transcript.read(line.rstrip("\n"))
+        code = process.wait()
+        if code != 0:
+            raise StageFailedError(transcript.failure(code))
+        yield from transcript.end()
+
+
+def _parsed(stage: str, line: str) -> StageEvent:
+    """What one line of a stage's output says: progress, or anything else."""
+    if found := _PROGRESS.match(line):
+        return StageEvent(
+            stage=stage, done=int(found["done"]), total=int(found["total"]), seconds_left=int(found["left"]), note=found["note"]
+        )
+    return StageEvent(stage=stage, line=line)
+
+
+def run_task(workspace: Workspace, task: str, arguments: Sequence[str | Path], show: Callable[[StageEvent], None]) -> list[str]:
+    """Run ``python -m tasks.<task> arguments``, a task that is not a stage of the graph, in a process of its own.
+
+    Args:
+        workspace: where.
+        task: the module's name.
+        arguments: its arguments.
+        show: called with every event.
+
+    Returns:
+        What it printed beside its progress.
+
+    Raises:
+        StageFailedError: it failed; the message is the task's own.
+    """
+    show(StageEvent(stage=task))
+    lines: list[str] = []
+    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = _parsed(task, line.rstrip("\n"))
+            show(event)
+            if event.line is not None:
+                lines.append(event.line)
+        code = process.wait()
+    if code != 0:
+        raise StageFailedError(_own_error(task, lines) or f"{task}: stopped unexpectedly ({_exception(lines) or f'exit code {code}'})")
+    show(StageEvent(stage=task, outcome=Outcome.RAN))
+    return lines
+
+
+def _own_error(stage: str, lines: list[str]) -> str | None:
+    return next((line for line in reversed(lines) if line.startswith(f"{stage}: ")), None)
+
+
+def _exception(lines: list[str]) -> str | None:
+    return next((line.strip() for line in reversed(lines) if _EXCEPTION.match(line)), None)
+
+
+class _Transcript:
+    """Turns DVC's output and that of the stages in it into events, and keeps a log per stage."""
+
+    def __init__(self, workspace: Workspace, speaker: str) -> None:
+        self._folder = workspace.log_folder(speaker)
+        self._root = workspace.root
+        self._stage: str | None = None
+        self._log: TextIO | None = None
+        self._last_lines: list[str] = []
+        self._dvc_errors: list[str] = []
+
+    def __enter__(self) -> _Transcript:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close()
+
+    def read(self, line: str) -> Iterator[StageEvent]:
+        for pattern, outcome in ((_UNCHANGED, Outcome.UNCHANGED), (_RESTORED, Outcome.RESTORED)):
+            if found := pattern.match(line):
+                yield from self.end()
+                yield StageEvent(stage=found["stage"], outcome=outcome)
+                return
+        if found := _RUNNING.match(line):
+            yield from self.end()
+            self._open(found["stage"])
+            yield StageEvent(stage=found["stage"])
+        elif line.startswith("ERROR: "):
+            self._dvc_errors.append(line.removeprefix("ERROR: "))
+        elif self._stage is None or _CHATTER.match(line):
+            return
+        else:
+            yield self._said(self._stage, line)
+
+    def _said(self, stage: str, line: str) -> StageEvent:
+        event = _parsed(stage, line)
+        if event.line is not None and self._log is not None:
+            self._log.write(line + "\n")
+            self._log.flush()
+            self._last_lines = [*self._last_lines[-40:], line]
+        return event
+
+    def end(self) -> Iterator[StageEvent]:
+        """The stage at work, if any, has ended well."""
+        if self._stage is not None:
+            yield StageEvent(stage=self._stage, outcome=Outcome.RAN)
+        self._close()
+
+    def failure(self, code: int) -> str:
+        """One line: what the stage said last, or else what DVC said."""
+        if self._stage is None:
+            return self._dvc_errors[-1] if self._dvc_errors else f"dvc stopped with exit code {code} and said nothing"
+        own = _own_error(self._stage, self._last_lines)
+        if own:
+            return own
+        log = (self._folder / f"{self._stage}.log").relative_to(self._root)
+        cause = _exception(self._last_lines) or (self._dvc_errors[-1] if self._dvc_errors else f"exit code {code}")
+        return f"{self._stage}: stopped unexpectedly ({cause}); its output is in {log}"
+
+    def _open(self, stage: str) -> None:
+        self._stage, self._last_lines = stage, []
+        self._log = (self._folder / f"{stage}.log").open("w", encoding="utf-8")
+
+    def _close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+        self._stage, self._log = None, None

@@ -1,0 +1,70 @@
+"""Which stages of a speaker are up to date, and which would run and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flows.stage_graph import read_stage_graph
+from flows.workspace import Workspace
+from talkhead_core.errors import TalkheadError
+from talkhead_core.speakers import registered_speaker
+
+__all__ = ["StageStatus", "speaker_status"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStatus:
+    """Whether a stage would run; ``reasons`` is empty when it would not."""
+
+    stage: str
+    reasons: tuple[str, ...]
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether nothing that it depends on has changed, its upstream stages included."""
+        return not self.reasons
+
+
+def speaker_status(workspace: Workspace, speaker: str) -> list[StageStatus]:
+    """The status of every stage of ``speaker``, in the order of the graph.
+
+    Raises:
+        TalkheadError: the speaker is not registered, or DVC cannot tell.
+    """
+    registered_speaker(workspace.speakers, speaker)
+    nodes = read_stage_graph(workspace.root)
+    changes = _dvc_status(workspace, [f"{node.name}@{speaker}" for node in nodes])
+    rows: dict[str, StageStatus] = {}
+    for node in nodes:
+        own = tuple(_reasons(changes.get(f"{node.name}@{speaker}", [])))
+        waits = tuple(f"{name} would run" for name in node.upstream if not rows[name].up_to_date)
+        rows[node.name] = StageStatus(stage=node.name, reasons=own or waits)
+    return list(rows.values())
+
+
+def _dvc_status(workspace: Workspace, targets: list[str]) -> dict[str, list[Any]]:
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(workspace.root)) as repo:
+            return dict(repo.status(targets=targets))
+    except DvcException as error:
+        raise TalkheadError(f"dvc cannot tell the status: {error}") from error
+
+
+def _reasons(changes: list[Any]) -> Iterator[str]:
+    for change in changes:
+        if not isinstance(change, dict):
+            yield str(change)
+            continue
+        for paths in change.values():
+            for path, state in (paths if isinstance(paths, dict) else {str(paths): "changed"}).items():
+                if isinstance(state, dict):
+                    yield from (f"parameter {name} {word}" for name, word in state.items())
+                else:
+                    yield f"{path} {state}"
