@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
-from talkhead_core.errors import FootageError
+from talkhead_core.media.container import open_video, video_stream
 from talkhead_core.types import Image
 
 __all__ = ["VideoInfo", "read_frames", "read_gray_frames", "video_info"]
@@ -32,8 +31,9 @@ def video_info(path: str | Path) -> VideoInfo:
     Raises:
         FootageError: not a video.
     """
-    with _opened(path) as container:
-        stream = container.streams.video[0]
+    with open_video(path) as container:
+        stream = video_stream(container)
+        assert stream is not None
         frames = sum(1 for packet in container.demux(stream) if packet.size)
         rate = stream.average_rate or stream.base_rate
         return VideoInfo(width=stream.width, height=stream.height, fps=Fraction(rate or 25), frames=frames)
@@ -50,19 +50,9 @@ def read_gray_frames(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def _decoded(path: str | Path, pixel_format: str) -> Iterator[np.ndarray]:
-    with _opened(path) as container:
-        stream = container.streams.video[0]
+    with open_video(path) as container:
+        stream = video_stream(container)
+        assert stream is not None
         stream.thread_type = "AUTO"
         for frame in container.decode(stream):
             yield frame.to_ndarray(format=pixel_format)
-
-
-def _opened(path: str | Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise FootageError(path, f"cannot be opened as a video ({error})", "give a video file such as .mp4 or .mov") from error
-    if not container.streams.video:
-        container.close()
-        raise FootageError(path, "holds no video stream", "give a video file such as .mp4 or .mov")
-    return container

@@ -1,0 +1,107 @@
+"""The source as it should look (upright, square pixels, progressive, 8-bit BT.709) and the clip cut from it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from talkhead_core.artifacts import whole_file
+from talkhead_core.media.container import media_url
+from talkhead_core.media.ffmpeg_binary import run_graph
+from talkhead_core.media.probe import VideoProbe
+from talkhead_core.media.square_crop import SquareCrop
+
+__all__ = ["shown_frames", "write_clip"]
+
+_TURNS = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
+_BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+
+
+def write_clip(probe: VideoProbe, crop: SquareCrop, path: str | Path, *, size_px: int, fps: Fraction, crf: int, preset: str) -> None:
+    """Cut, scale and time the source into ``path``: H.264, ``yuv420p``, BT.709, one key frame a second; whole or not at all.
+
+    Args:
+        probe: the source.
+        crop: in pixels of the source as shown; even ``x``, ``y`` and ``size`` keep the chroma where it is.
+        path: the clip, ``.mkv``.
+        size_px: the clip's width and height, even.
+        fps: the clip's rate; the source's own constant rate keeps every frame, any other picks the frame on show.
+        crf: x264 quality; 6 is within 1 to 2 levels of the source.
+        preset: x264 speed.
+
+    Raises:
+        FootageError: ffmpeg could not convert the file.
+    """
+    video = shown_frames(probe)
+    if not (probe.constant_rate and fps == probe.fps):
+        video = video.filter("fps", fps=str(fps), round="near")
+    video = video.filter("crop", crop.size, crop.size, crop.x, crop.y, exact=1)
+    video = _to_bt709(video, probe, size_px)
+    with whole_file(path) as temporary:
+        output = ffmpeg.output(
+            video.filter("setpts", f"N/({fps})/TB"),
+            str(temporary),
+            vcodec="libx264",
+            preset=preset,
+            crf=crf,
+            g=round(fps),
+            pix_fmt="yuv420p",
+            color_range="tv",
+            r=str(fps),
+            fps_mode="cfr",
+            format="matroska",
+            map_metadata=-1,
+            **_BT709,
+        )
+        run_graph(output, probe.path)
+
+
+def shown_frames(probe: VideoProbe) -> Any:
+    """The ffmpeg-python stream of the source's frames from time 0: progressive, upright, square pixels; colours untouched."""
+    # Turned by our own filters, after deinterlacing: fields are rows only in the stored picture.
+    video = ffmpeg.input(media_url(probe.path), noautorotate=None, protocol_whitelist="file,pipe").video
+    video = video.filter("setpts", "PTS-STARTPTS")
+    if probe.interlaced:
+        video = video.filter("bwdif", mode="send_frame")
+    for direction in _TURNS.get(probe.rotation_deg, []):
+        video = video.filter("transpose", direction)
+    if probe.pixel_aspect != 1:
+        video = video.filter("scale", probe.width, probe.height, flags="lanczos").filter("setsar", 1)
+    return video
+
+
+def _to_bt709(video: Any, probe: VideoProbe, size_px: int) -> Any:
+    if probe.transfer != "sdr" or probe.colour_matrix == "bt2020":
+        video = _tone_mapped(video, probe)
+        matrix, source_range = "bt709", "tv"
+    else:
+        matrix, source_range = probe.colour_matrix, "pc" if probe.full_range else "tv"
+    video = video.filter(
+        "scale",
+        size_px,
+        size_px,
+        flags="lanczos+accurate_rnd",
+        in_color_matrix=matrix,
+        in_range=source_range,
+        out_color_matrix="bt709",
+        out_range="tv",
+    )
+    tags = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+    return video.filter("format", "yuv420p").filter("setparams", **tags).filter("setsar", 1)
+
+
+def _tone_mapped(video: Any, probe: VideoProbe) -> Any:
+    """Wide gamut and HDR to BT.709; 203 cd/m2 is diffuse white (ITU-R BT.2408)."""
+    given = {
+        "tin": {"pq": "smpte2084", "hlg": "arib-std-b67", "sdr": "bt709"}[probe.transfer],
+        "min": "2020_ncl" if probe.colour_matrix == "bt2020" else "709",
+        "pin": "2020" if probe.colour_matrix == "bt2020" else "709",
+        "rin": "full" if probe.full_range else "limited",
+    }
+    video = video.filter("zscale", t="linear", npl=203, **given).filter("format", "gbrpf32le").filter("zscale", p="bt709")
+    if probe.transfer != "sdr":
+        video = video.filter("tonemap", "hable", desat=0)
+    return video.filter("zscale", t="bt709", m="bt709", r="limited").filter("format", "yuv420p")
