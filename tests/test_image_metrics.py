@@ -18,7 +18,8 @@ from talkhead_core.errors import NotAvailableError
 from talkhead_core.metrics.bootstrap import BlockBootstrap, BootstrapConfig
 from talkhead_core.metrics.brisque import load_brisque
 from talkhead_core.metrics.frame_scores import FrameScorer, ReferenceFrame, region_masks
-from talkhead_core.metrics.lpips import ALEXNET_FILE, HEADS_FILE, load_lpips, lpips_from
+from talkhead_core.metrics.lpips import lpips_from
+from talkhead_core.metrics.lpips_weights import ALEXNET_FILE, HEADS_FILE, load_lpips
 from talkhead_core.metrics.motion import flicker_levels
 from talkhead_core.metrics.psnr import PSNR_CEILING_DB, psnr_db, squared_error
 from talkhead_core.metrics.seam import seam_levels

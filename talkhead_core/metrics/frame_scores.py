@@ -11,7 +11,7 @@ from talkhead_core.metrics.motion import flicker_levels
 from talkhead_core.metrics.psnr import psnr_db, squared_error
 from talkhead_core.metrics.regions import face_mask, mouth_mask, torso_mask
 from talkhead_core.metrics.seam import seam_levels
-from talkhead_core.metrics.ssim import ms_ssim, ssim_in, ssim_map
+from talkhead_core.metrics.ssim import ssim_in, ssim_map_and_ms_ssim
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["FrameScorer", "ReferenceFrame", "region_masks"]
@@ -99,14 +99,14 @@ class FrameScorer:
         """
         scores: dict[str, float] = {}
         squared = squared_error(reference.image, rendered)
-        similarity = ssim_map(reference.image, rendered)
+        similarity, multi_scale = ssim_map_and_ms_ssim(reference.image, rendered)
         for region in self._regions:
             known = region in reference.masks
             scores[f"psnr_{region}"] = psnr_db(squared, reference.masks[region]) if known else float("nan")
             if region in _SSIM_REGIONS:
                 scores[f"ssim_{region}"] = ssim_in(similarity, reference.masks[region]) if known else float("nan")
         scores["ssim"] = ssim_in(similarity)
-        scores["ms_ssim"] = ms_ssim(reference.image, rendered)
+        scores["ms_ssim"] = multi_scale
         scores["flicker_levels"] = self._flicker(reference, rendered)
         if reference.labels is not None:
             scores["seam_levels"] = seam_levels(reference.image, rendered, reference.labels)

@@ -6,22 +6,14 @@ defined here, so that torchvision is not needed; the numbers are those of the of
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from talkhead_core.errors import NotAvailableError
 from talkhead_core.types import Image
 
-__all__ = ["ALEXNET_FILE", "HEADS_FILE", "Lpips", "load_lpips"]
-
-ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
-HEADS_FILE = "lpips-alex-v0.1.pth"
-PULL = "run 'talkhead models pull lpips-alexnet'"
+__all__ = ["Lpips", "lpips_from"]
 
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
@@ -43,6 +35,8 @@ class Lpips(nn.Module):
             nn.Conv2d(c[3], c[4], 3, padding=1), nn.ReLU(),
         )  # fmt: skip
         self.heads = nn.ParameterList([nn.Parameter(torch.zeros(1, channels, 1, 1)) for channels in c])
+        self.shift: torch.Tensor
+        self.scale: torch.Tensor
         self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1))
         self.requires_grad_(False).eval()
@@ -66,28 +60,6 @@ class Lpips(nn.Module):
             if index in _TAPS:
                 taps.append(x)
         return taps
-
-
-def load_lpips(folder: Path) -> Lpips:
-    """LPIPS with the official weights.
-
-    Args:
-        folder: holds :data:`ALEXNET_FILE` (torchvision's ImageNet AlexNet) and :data:`HEADS_FILE` (``alex.pth`` of LPIPS v0.1).
-
-    Raises:
-        NotAvailableError: a file is missing, or is not the official one.
-    """
-    backbone, heads = folder / ALEXNET_FILE, folder / HEADS_FILE
-    missing = [path.name for path in (backbone, heads) if not path.is_file()]
-    if missing:
-        raise NotAvailableError(f"needs the weights {' and '.join(missing)}; {PULL}")
-    digest = hashlib.sha256(backbone.read_bytes()).hexdigest()
-    expected = ALEXNET_FILE.rsplit("-", 1)[1].removesuffix(".pth")
-    if not digest.startswith(expected):
-        raise NotAvailableError(
-            f"{backbone}: sha256 {digest[:8]}... is not {expected}..., so it is not the official file; remove it and {PULL}"
-        )
-    return lpips_from(torch.load(backbone, weights_only=True), torch.load(heads, weights_only=True))
 
 
 def lpips_from(backbone: dict[str, torch.Tensor], heads: dict[str, torch.Tensor]) -> Lpips:

@@ -58,7 +58,7 @@ def face_mask(points_px: FloatArray, height: int, width: int) -> np.ndarray:
     if np.isfinite(oval).all():
         # pixel centres lie at .5 in our convention and at integers in OpenCV's
         hull = cv2.convexHull(np.round(oval - 0.5).astype(np.int32))
-        cv2.fillConvexPoly(mask, hull, 1)
+        cv2.fillConvexPoly(mask, hull, (1,))
     return mask.astype(bool)
 
 

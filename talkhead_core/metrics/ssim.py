@@ -17,7 +17,7 @@ import numpy as np
 
 from talkhead_core.types import Image
 
-__all__ = ["MS_SSIM_SMALLEST_SIDE_PX", "SSIM_DEFINITION", "ms_ssim", "ssim_in", "ssim_map"]
+__all__ = ["MS_SSIM_SMALLEST_SIDE_PX", "SSIM_DEFINITION", "ms_ssim", "ssim_in", "ssim_map", "ssim_map_and_ms_ssim"]
 
 SSIM_DEFINITION = "Wang 2004, Gaussian window 11 px sigma 1.5, K 0.01 / 0.03, population covariance, mean of R, G, B, valid area"
 
@@ -40,9 +40,7 @@ def ssim_map(reference: Image, rendered: Image) -> np.ndarray:
         rendered: ``[H, W, 3]`` uint8.
     """
     similarity, _ = _similarity(reference.astype(np.float32), rendered.astype(np.float32))
-    whole = np.full(reference.shape[:2], np.nan, dtype=np.float32)
-    whole[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX] = similarity.mean(axis=2)
-    return whole
+    return _framed(similarity, reference.shape)
 
 
 def ssim_in(similarity: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -58,25 +56,41 @@ def ms_ssim(reference: Image, rendered: Image) -> float:
     Returns:
         NaN where a side is below :data:`MS_SSIM_SMALLEST_SIDE_PX`.
     """
-    if min(reference.shape[:2]) < MS_SSIM_SMALLEST_SIDE_PX:
-        return float("nan")
+    return ssim_map_and_ms_ssim(reference, rendered)[1]
+
+
+def ssim_map_and_ms_ssim(reference: Image, rendered: Image) -> tuple[np.ndarray, float]:
+    """:func:`ssim_map` and :func:`ms_ssim`, whose finest scale is the same work."""
     first, second = reference.astype(np.float32), rendered.astype(np.float32)
-    product = np.ones(reference.shape[2])
-    for scale, weight in enumerate(_SCALE_WEIGHTS):
-        if scale:
-            first, second = _halved(first), _halved(second)
+    similarity, contrast = _similarity(first, second)
+    finest = _framed(similarity, reference.shape)
+    if min(reference.shape[:2]) < MS_SSIM_SMALLEST_SIDE_PX:
+        return finest, float("nan")
+    product = _channel_means(contrast) ** _SCALE_WEIGHTS[0]
+    for weight in _SCALE_WEIGHTS[1:]:
+        first, second = _halved(first), _halved(second)
         similarity, contrast = _similarity(first, second)
-        last = scale == len(_SCALE_WEIGHTS) - 1
-        channels = (similarity if last else contrast).mean(axis=(0, 1), dtype=np.float64)
-        product *= np.maximum(channels, 0.0) ** weight
-    return float(product.mean())
+        product = product * _channel_means(similarity if weight == _SCALE_WEIGHTS[-1] else contrast) ** weight
+    return finest, float(product.mean())
+
+
+def _framed(similarity: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    whole = np.full(shape[:2], np.nan, dtype=np.float32)
+    mean = cv2.transform(similarity, np.full((1, 3), 1.0 / 3.0, dtype=np.float32))
+    whole[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX] = mean
+    return whole
+
+
+def _channel_means(values: np.ndarray) -> np.ndarray:
+    # cv2.mean is ten times as fast as numpy's over the leading axes of interleaved channels
+    return np.maximum(cv2.mean(values)[:3], 0.0)
 
 
 def _similarity(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """SSIM and its contrast-structure factor, ``[H - 10, W - 10, 3]``, of float images in [0, 255]."""
     mean_first, mean_second = _blurred(first), _blurred(second)
     cross = mean_first * mean_second
-    squares = mean_first**2 + mean_second**2
+    squares = mean_first * mean_first + mean_second * mean_second
     variances = _blurred(first * first + second * second) - squares
     covariance = _blurred(first * second) - cross
     contrast = (2.0 * covariance + _C2) / (variances + _C2)
@@ -85,12 +99,11 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _blurred(image: np.ndarray) -> np.ndarray:
     blurred = cv2.GaussianBlur(image, (_WINDOW_PX, _WINDOW_PX), _SIGMA_PX)
-    return np.asarray(blurred[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX])
+    return np.ascontiguousarray(blurred[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX])
 
 
 def _halved(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
-    # an odd side gets a zero row before and after it: what pytorch_msssim's padded average pool does
-    padded = np.pad(image, ((height % 2, height % 2), (width % 2, width % 2), (0, 0)))
-    rows, columns = padded.shape[0] // 2, padded.shape[1] // 2
-    return np.asarray(padded[: rows * 2, : columns * 2].reshape(rows, 2, columns, 2, -1).mean(axis=(1, 3)), dtype=np.float32)
+    # an odd side gets a zero row before and after it, of which the last is dropped: pytorch_msssim's padded average pool
+    padded = np.pad(image, ((height % 2, 0), (width % 2, 0), (0, 0)))
+    return np.asarray(cv2.resize(padded, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))

@@ -1,0 +1,169 @@
+"""The evaluation of a speaker: every protocol's video against the reference, in one pass and constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from talkhead_core.errors import NotAvailableError
+from talkhead_core.metrics.bootstrap import BootstrapConfig
+from talkhead_core.metrics.brisque import load_brisque
+from talkhead_core.metrics.frame_scores import FrameScorer, ReferenceFrame
+from talkhead_core.metrics.landmark_scores import landmark_columns
+from talkhead_core.metrics.lpips_weights import load_lpips
+from talkhead_core.metrics.not_available import NEVER_SUBSTITUTED
+from talkhead_core.metrics.protocol import Protocol
+from talkhead_core.metrics.regions import REGION_DEFINITIONS
+from talkhead_core.metrics.ssim import SSIM_DEFINITION
+from talkhead_core.metrics.summary import compare_protocols, summarise_protocol
+from talkhead_core.parameters import require
+from talkhead_core.progress import Progress, silent
+from talkhead_core.types import FloatArray, Image
+
+__all__ = ["EvaluateConfig", "ExtraMetrics", "load_extra_metrics", "metrics_document", "score_protocols", "with_landmark_scores"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What is measured.
+
+    Args:
+        landmarker: finds the lips in both videos; the face mesh by default, the same mode for both.
+        slow_every: LPIPS and BRISQUE are computed for every so many frames; 0 leaves them out.
+        bootstrap: how intervals are drawn.
+    """
+
+    landmarker: str = "mediapipe_face_mesh"
+    slow_every: int = 10
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+
+    def __post_init__(self) -> None:
+        require(self.slow_every >= 0, "slow_every must be 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraMetrics:
+    """Metrics with models of their own: those that are here, and why the others are not.
+
+    Args:
+        functions: name -> function of (reference, rendered), RGB ``[H, W, 3]`` uint8.
+        not_available: name -> reason.
+    """
+
+    functions: Mapping[str, Callable[[Image, Image], float]]
+    not_available: Mapping[str, str]
+
+
+def load_extra_metrics(weights: Path, config: EvaluateConfig) -> ExtraMetrics:
+    """LPIPS and BRISQUE where their weights and packages are here.
+
+    Args:
+        weights: the folder of the weight store.
+        config: what is measured.
+    """
+    functions: dict[str, Callable[[Image, Image], float]] = {}
+    missing = dict(NEVER_SUBSTITUTED)
+    if config.slow_every == 0:
+        return ExtraMetrics(functions=functions, not_available=missing | dict.fromkeys(("lpips", "brisque"), "left out: slow_every is 0"))
+    try:
+        functions["lpips"] = load_lpips(weights)
+    except NotAvailableError as error:
+        missing["lpips"] = str(error)
+    try:
+        brisque = load_brisque()
+        functions["brisque"] = lambda reference, rendered: brisque(rendered)
+    except NotAvailableError as error:
+        missing["brisque"] = str(error)
+    return ExtraMetrics(functions=functions, not_available=missing)
+
+
+def score_protocols(
+    references: Iterable[ReferenceFrame],
+    rendered: Mapping[Protocol, Iterator[Image]],
+    frames: int,
+    extra: ExtraMetrics,
+    config: EvaluateConfig,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """One row a protocol and frame: ``protocol``, ``frame_id`` and the image columns.
+
+    Args:
+        references: the ground truth, in order.
+        rendered: each protocol's frames ``[H, W, 3]`` uint8, in step with ``references``.
+        frames: how many there are, for the progress.
+        extra: metrics with models of their own.
+        config: what is measured.
+        progress: told after every frame.
+    """
+    scorers = {protocol: FrameScorer(protocol.regions, extra.functions, extra_every=max(config.slow_every, 1)) for protocol in rendered}
+    rows: list[dict[str, Any]] = []
+    for index, reference in enumerate(references):
+        for protocol, images in rendered.items():
+            scores = scorers[protocol].score(reference, next(images))
+            rows.append({"protocol": protocol.name, "frame_id": reference.frame_id, **scores})
+        progress(index + 1, frames)
+    table = pd.DataFrame(rows)
+    return table.sort_values(["protocol", "frame_id"], kind="stable").reset_index(drop=True)
+
+
+def with_landmark_scores(table: pd.DataFrame, reference: FloatArray, rendered: Mapping[str, FloatArray], size_px: int) -> pd.DataFrame:
+    """``table`` with the columns of :func:`landmark_columns` added, protocol by protocol.
+
+    Args:
+        table: what :func:`score_protocols` returned.
+        reference: landmarks of the reference frames ``[frames, P, 2 or 3]`` in order of frame id, NaN without a face.
+        rendered: protocol's name -> landmarks of its frames.
+        size_px: side of the frames that the landmarks were found in.
+    """
+    parts = []
+    for name, rows in table.groupby("protocol", sort=False):
+        columns = landmark_columns(reference, rendered[str(name)], size_px)
+        parts.append(pd.concat([rows.reset_index(drop=True), pd.DataFrame(columns)], axis=1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def metrics_document(
+    table: pd.DataFrame, protocols: Sequence[Protocol], fps: float, extra: ExtraMetrics, config: EvaluateConfig
+) -> dict[str, Any]:
+    """The content of ``metrics.json``.
+
+    Args:
+        table: per-frame figures of all protocols.
+        protocols: those in ``table``, in the order to show them.
+        fps: frames a second.
+        extra: for what is not available.
+        config: what was measured, and how intervals are drawn.
+    """
+    figures = {
+        protocol.name: summarise_protocol(
+            table[table["protocol"] == protocol.name].reset_index(drop=True).drop(columns="protocol"), fps, config.bootstrap
+        )
+        for protocol in protocols
+    }
+    controls = [protocol.name for protocol in protocols if protocol.control]
+    comparisons = {
+        f"head/self - {control}": compare_protocols(table, "head/self", control, fps, config=config.bootstrap)
+        for control in controls
+        if "head/self" in figures
+    }
+    columns = set(table.columns)
+    return {
+        "protocols": figures,
+        "comparisons": comparisons,
+        "protocol_says": {protocol.name: protocol.says for protocol in protocols},
+        "not_available": {name: reason for name, reason in extra.not_available.items() if name not in columns},
+        "landmarker": config.landmarker,
+        "regions": REGION_DEFINITIONS,
+        "definitions": {
+            "psnr": "mean over frames of -10 log10 MSE, RGB in [0, 1]; identical pixels count as 100 dB",
+            "ssim": SSIM_DEFINITION,
+            "lmd_px512": "mean distance of 40 lip points, each set centred on its mean, in pixels at 512; frames without a face left out",
+            "mouth_opening_r": "Pearson correlation over frames of inner-lip distance / face height, render against reference",
+            "mouth_opening_sd_ratio": "standard deviation of the same over frames, render / reference",
+            "ci95": f"circular block bootstrap over frames, blocks of {config.bootstrap.block_s} s",
+        },
+    }
