@@ -57,7 +57,8 @@ class VideoProbe:
         interlaced: stored as two fields.
         bits: bits a sample.
         transfer: ``sdr``, ``pq`` or ``hlg`` (HDR).
-        colour_matrix: ``bt601``, ``bt709`` or ``bt2020``; guessed from the size where the file does not say.
+        pixel_format: libav's name of the stored format.
+        colour_matrix: ``bt601``, ``bt709``, ``bt2020`` or ``rgb``; guessed from the size where the file does not say.
         full_range: luma uses 0 to 255.
         audio: the first audio track, if any.
     """
@@ -74,6 +75,7 @@ class VideoProbe:
     interlaced: bool
     bits: int
     transfer: Transfer
+    pixel_format: str
     colour_matrix: str
     full_range: bool
     audio: AudioTrack | None
@@ -116,6 +118,7 @@ def _described(path: str | Path, container: av.container.InputContainer, stream:
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     shown = (round(codec.width * aspect), codec.height)
     width, height = shown if rotation % 180 == 0 else shown[::-1]
+    rgb = first[0].format.is_rgb or first[0].format.has_palette
     sound = container.streams.audio[0] if container.streams.audio else None
     return VideoProbe(
         path=Path(path),
@@ -130,8 +133,9 @@ def _described(path: str | Path, container: av.container.InputContainer, stream:
         interlaced=any(frame.interlaced_frame for frame in first),
         bits=max(component.bits for component in first[0].format.components),
         transfer=_TRANSFERS.get(int(codec.color_trc or 0), "sdr"),
-        colour_matrix=_MATRICES.get(int(codec.colorspace or 0), "bt709" if min(width, height) >= 720 else "bt601"),
-        full_range=int(codec.color_range or 0) == 2,
+        pixel_format=first[0].format.name,
+        colour_matrix="rgb" if rgb else _MATRICES.get(int(codec.colorspace or 0), "bt709" if min(width, height) >= 720 else "bt601"),
+        full_range=int(codec.color_range or 0) == 2 or first[0].format.name.startswith("yuvj"),
         audio=None if sound is None else AudioTrack(channels=sound.channels, sample_rate_hz=sound.sample_rate, codec=sound.codec.name),
     )
 

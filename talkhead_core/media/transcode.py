@@ -17,6 +17,8 @@ from talkhead_core.media.square_crop import SquareCrop
 __all__ = ["shown_frames", "write_clip"]
 
 _TURNS = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
+_ZIMG_MATRIX = {"bt601": "170m", "bt709": "709", "bt2020": "2020_ncl"}
+_CHROMA_IN_FOURS = ("yuv410p", "yuv411p", "yuvj411p")  # DV: zimg and even crops cannot cut it
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 
 
@@ -74,21 +76,17 @@ def shown_frames(probe: VideoProbe) -> Any:
 
 
 def _to_bt709(video: Any, probe: VideoProbe, size_px: int) -> Any:
+    # zimg rounds to nearest; swscale's matrix change is off by more than a level on average.
     if probe.transfer != "sdr" or probe.colour_matrix == "bt2020":
         video = _tone_mapped(video, probe)
-        matrix, source_range = "bt709", "tv"
+        given = {}
+    elif probe.colour_matrix == "rgb":
+        video = video.filter("format", "gbrp")
+        given = {}
     else:
-        matrix, source_range = probe.colour_matrix, "pc" if probe.full_range else "tv"
-    video = video.filter(
-        "scale",
-        size_px,
-        size_px,
-        flags="lanczos+accurate_rnd",
-        in_color_matrix=matrix,
-        in_range=source_range,
-        out_color_matrix="bt709",
-        out_range="tv",
-    )
+        video = video.filter("format", "yuv444p") if probe.pixel_format in _CHROMA_IN_FOURS else video
+        given = {"min": _ZIMG_MATRIX[probe.colour_matrix], "rin": "full" if probe.full_range else "limited"}
+    video = video.filter("zscale", size_px, size_px, filter="lanczos", m="709", r="limited", **given)
     tags = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
     return video.filter("format", "yuv420p").filter("setparams", **tags).filter("setsar", 1)
 
@@ -96,12 +94,12 @@ def _to_bt709(video: Any, probe: VideoProbe, size_px: int) -> Any:
 def _tone_mapped(video: Any, probe: VideoProbe) -> Any:
     """Wide gamut and HDR to BT.709; 203 cd/m2 is diffuse white (ITU-R BT.2408)."""
     given = {
-        "tin": {"pq": "smpte2084", "hlg": "arib-std-b67", "sdr": "bt709"}[probe.transfer],
-        "min": "2020_ncl" if probe.colour_matrix == "bt2020" else "709",
+        "tin": {"pq": "smpte2084", "hlg": "arib-std-b67", "sdr": "709"}[probe.transfer],
+        "min": _ZIMG_MATRIX[probe.colour_matrix],
         "pin": "2020" if probe.colour_matrix == "bt2020" else "709",
         "rin": "full" if probe.full_range else "limited",
     }
-    video = video.filter("zscale", t="linear", npl=203, **given).filter("format", "gbrpf32le").filter("zscale", p="bt709")
+    video = video.filter("zscale", t="linear", npl=203, **given).filter("format", "gbrpf32le").filter("zscale", p="709")
     if probe.transfer != "sdr":
         video = video.filter("tonemap", "hable", desat=0)
-    return video.filter("zscale", t="bt709", m="bt709", r="limited").filter("format", "yuv420p")
+    return video.filter("zscale", t="709", m="709", r="limited").filter("format", "yuv420p")

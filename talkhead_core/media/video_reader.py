@@ -8,11 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from talkhead_core.media.container import open_video, video_stream
 from talkhead_core.types import Image
 
-__all__ = ["VideoInfo", "read_frames", "read_gray_frames", "video_info"]
+ROUND_TO_NEAREST = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+"""swscale's default rounds down, which darkens a picture by a level with every reading and writing."""
+
+__all__ = ["ROUND_TO_NEAREST", "VideoInfo", "read_frames", "read_gray_frames", "video_info"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,4 +59,4 @@ def _decoded(path: str | Path, pixel_format: str) -> Iterator[np.ndarray]:
         assert stream is not None
         stream.thread_type = "AUTO"
         for frame in container.decode(stream):
-            yield frame.to_ndarray(format=pixel_format)
+            yield frame.reformat(format=pixel_format, interpolation=ROUND_TO_NEAREST).to_ndarray()
