@@ -1,0 +1,203 @@
+"""Score any video, or folder of videos, against its reference: ``python -m tasks.evaluate_pair --reference R --rendered X``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from talkhead_core.artifacts import write_json, write_text
+from talkhead_core.errors import FootageError, InputError, TalkheadError
+from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
+from talkhead_core.media.probe import VideoProbe, probe_video
+from talkhead_core.media.resampled_frames import resampled_frames
+from talkhead_core.metrics.alignment import TimeOffset, estimate_offset, motion_signature
+from talkhead_core.metrics.evaluation import (
+    EvaluateConfig,
+    load_extra_metrics,
+    metrics_document,
+    score_protocols,
+    with_landmark_scores,
+)
+from talkhead_core.metrics.frame_scores import ReferenceFrame, region_masks
+from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
+from talkhead_core.metrics.protocol import PAIR
+from talkhead_core.types import FloatArray, Image
+
+__all__ = ["evaluate_folder", "evaluate_pair", "summary_row"]
+
+_VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
+_THUMBNAIL_PX = 96
+_LARGEST_OFFSET_S = 4.0
+
+
+def evaluate_pair(
+    reference: Path, rendered: Path, config: EvaluateConfig | None = None, weights: Path = Path("weights")
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Metrics of one pair, and one row a frame.
+
+    The rendered video is aligned in time with the reference, resampled to its rate and resized to its size.
+
+    Raises:
+        FootageError: a file is not a whole video, or the two do not overlap.
+    """
+    config = config or EvaluateConfig()
+    probes = probe_video(reference), probe_video(rendered)
+    width, height, fps = probes[0].width, probes[0].height, probes[0].fps
+    signatures = [motion_signature(resampled_frames(probe, _THUMBNAIL_PX, _THUMBNAIL_PX, fps)) for probe in probes]
+    limit = min(round(_LARGEST_OFFSET_S * fps), len(signatures[0]), len(signatures[1]))
+    found = estimate_offset(signatures[0], signatures[1], limit)
+    offset = found.frames if found.certain else 0
+    first, second = max(0, -offset), max(0, offset)
+    frames = min(len(signatures[0]) - first, len(signatures[1]) - second)
+    if frames < 1:
+        raise FootageError(rendered, f"shares no frame with {reference.name}", "give two videos of the same scene")
+
+    def images(probe: VideoProbe, start: int) -> Iterator[Image]:
+        return islice(resampled_frames(probe, width, height, fps), start, start + frames)
+
+    detector = LandmarksConfig(landmarker=config.landmarker)
+    points = [_landmarks(images(probe, start), detector) for probe, start in zip(probes, (first, second), strict=True)]
+    extra = load_extra_metrics(weights, config)
+    references = (
+        ReferenceFrame(frame_id=first + index, image=image, masks=region_masks(at, height, width))
+        for index, (image, at) in enumerate(zip(images(probes[0], first), points[0], strict=True))
+    )
+    table = score_protocols(references, {PAIR: images(probes[1], second)}, frames, extra, config)
+    table = with_landmark_scores(table, points[0], {PAIR.name: points[1]}, min(width, height))
+    document = metrics_document(table, [PAIR], float(fps), extra, config)
+    document["alignment"] = _alignment(probes, found, offset, fps, frames)
+    return document, table
+
+
+def evaluate_folder(references: Path, rendered: Path, config: EvaluateConfig | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every video of ``rendered`` against the file with its stem in ``references``.
+
+    Returns:
+        Stem -> document, and stem -> error for the pairs that failed.
+
+    Raises:
+        InputError: no stem is in both folders.
+    """
+    stems = [
+        {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in _VIDEO_SUFFIXES}
+        for folder in (references, rendered)
+    ]
+    shared = [stem for stem in stems[0] if stem in stems[1]]
+    if not shared:
+        raise InputError(f"{references} and {rendered} share no video name; a pair is two files with the same stem")
+    documents: dict[str, Any] = {}
+    errors = {stem: f"no video called {stem} in {references}" for stem in stems[1] if stem not in stems[0]}
+    for stem in shared:
+        try:
+            documents[stem], _ = evaluate_pair(stems[0][stem], stems[1][stem], config)
+        except TalkheadError as error:
+            errors[stem] = str(error)
+    return documents, errors
+
+
+def summary_row(document: dict[str, Any]) -> dict[str, Any]:
+    """One flat CSV row of a pair: its figures, their intervals and its alignment."""
+    figures = dict(document["protocols"][PAIR.name])
+    intervals = figures.pop("ci95")
+    row = {"protocol": PAIR.name, **figures}
+    for name, (low, high) in intervals.items():
+        row |= {f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+    return row | {f"alignment_{name}": value for name, value in document["alignment"].items()}
+
+
+def _landmarks(frames: Iterator[Image], config: LandmarksConfig) -> FloatArray:
+    """``[frames, P, 3]`` in pixels of the frames given; frames with a short side below 512 are enlarged for the search."""
+    scale = 1.0
+
+    def enlarged() -> Iterator[Image]:
+        nonlocal scale
+        for frame in frames:
+            scale = max(1.0, LMD_SIZE_PX / min(frame.shape[:2]))
+            yield (
+                frame
+                if scale == 1.0
+                else np.asarray(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+            )
+
+    rows = [row.points for row in build_landmarker(config).detect(enlarged(), [[0, sys.maxsize]])]
+    return np.asarray(np.stack(rows) / scale)
+
+
+def _alignment(probes: tuple[VideoProbe, VideoProbe], found: TimeOffset, used: int, fps: Fraction, frames: int) -> dict[str, Any]:
+    return {
+        "offset_frames": used,
+        "offset_s": round(used / float(fps), 4),
+        "offset_correlation": round(found.correlation, 4),
+        "offset_certain": found.certain,
+        "fps": str(fps),
+        "frames": frames,
+        "reference_frames": probes[0].frames,
+        "rendered_frames": probes[1].frames,
+        "rendered_fps": str(probes[1].fps),
+        "reference_size": f"{probes[0].width}x{probes[0].height}",
+        "rendered_size": f"{probes[1].width}x{probes[1].height}",
+    }
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    figures, alignment = document["protocols"][PAIR.name], document["alignment"]
+    certain = "" if alignment["offset_certain"] else " (the two hardly correlate: taken as in step)"
+    lines = [f"protocol {PAIR.name}: {PAIR.says}; {alignment['frames']} frames, offset {alignment['offset_frames']}{certain}"]
+    for name, value in figures.items():
+        if name != "ci95":
+            low_high = figures["ci95"].get(name)
+            lines.append(f"{name:<32}{value:>12.4f}" + (f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""))
+    return lines + [f"{name:<32}not available: {reason}" for name, reason in document["not_available"].items()]
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="talkhead evaluate", description=__doc__)
+    parser.add_argument("--reference", type=Path, required=True, help="the recording, or a folder of recordings")
+    parser.add_argument("--rendered", type=Path, required=True, help="the video to score, or a folder with the same file names")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--csv", type=Path, help="write one row a pair to this file")
+    parser.add_argument("--per-frame", type=Path, help="write one row a frame to this CSV file (one pair only)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; 0 when every pair was scored, 1 otherwise."""
+    arguments = _arguments(argv)
+    try:
+        if arguments.reference.is_dir() != arguments.rendered.is_dir():
+            raise InputError(f"{arguments.reference} and {arguments.rendered}: give two videos or two folders")
+        if arguments.reference.is_dir():
+            documents, errors = evaluate_folder(arguments.reference, arguments.rendered)
+        else:
+            document, table = evaluate_pair(arguments.reference, arguments.rendered)
+            documents, errors = {arguments.rendered.stem: document}, {}
+            if arguments.per_frame:
+                write_text(arguments.per_frame, table.to_csv(index=False))
+        if arguments.json:
+            write_json(
+                arguments.json,
+                {"pairs": documents, "errors": errors} if arguments.reference.is_dir() else documents[arguments.rendered.stem],
+            )
+        if arguments.csv:
+            write_text(arguments.csv, pd.DataFrame([{"pair": stem, **summary_row(d)} for stem, d in documents.items()]).to_csv(index=False))
+    except TalkheadError as error:
+        sys.stderr.write(f"evaluate: {error}\n")
+        return 1
+    for stem, document in documents.items():
+        sys.stdout.write("\n".join([stem, *_lines(document)]) + "\n")
+    for stem, problem in errors.items():
+        sys.stderr.write(f"evaluate: {stem}: {problem}\n")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
