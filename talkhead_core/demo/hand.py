@@ -38,6 +38,27 @@ _FINGERS = {
 _WRIST_XY = np.array([0.5, 0.62])
 
 
+_Keys = tuple[tuple[float, float, float, float], ...]
+_SWEEP: _Keys = (
+    (0.00, 1.02, 1.42, -25.0),
+    (0.36, 0.66, 0.93, -12.0),
+    (0.62, 0.30, 0.96, 14.0),
+    (1.65, 0.30, 0.96, 14.0),
+    (1.95, 0.64, 0.90, -14.0),
+    (2.35, 1.05, 1.42, -30.0),
+)
+_BEAT: _Keys = (
+    (0.00, 0.10, 1.45, 20.0),
+    (0.40, 0.36, 1.00, 12.0),
+    (0.60, 0.40, 0.92, 8.0),
+    (0.80, 0.36, 1.02, 14.0),
+    (1.00, 0.41, 0.93, 6.0),
+    (1.25, 0.36, 1.03, 12.0),
+    (1.75, 0.08, 1.45, 24.0),
+)
+_CROSS: _Keys = ((0.00, 1.10, 1.30, -35.0), (0.50, 0.58, 0.92, -8.0), (1.55, 0.58, 0.92, -8.0), (2.05, -0.05, 1.35, 30.0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gesture:
     """One visit of the hand.
@@ -52,7 +73,7 @@ class Gesture:
     start_s: float
     shape: str
     mirrored: bool
-    keys: tuple[tuple[float, float, float, float], ...]
+    keys: _Keys
 
     @property
     def end_s(self) -> float:
@@ -62,12 +83,7 @@ class Gesture:
 
 def gestures(duration_s: float) -> tuple[Gesture, ...]:
     """The visits that fit into a clip: one near its start, then about one every five seconds."""
-    sweep = ((0, 1.02, 1.42, -25), (0.36, 0.66, 0.93, -12), (0.62, 0.30, 0.96, 14), (1.65, 0.30, 0.96, 14), (1.95, 0.64, 0.90, -14))
-    sweep = (*sweep, (2.35, 1.05, 1.42, -30))
-    beat = ((0, 0.10, 1.45, 20), (0.40, 0.36, 1.00, 12), (0.60, 0.40, 0.92, 8), (0.80, 0.36, 1.02, 14), (1.00, 0.41, 0.93, 6))
-    beat = (*beat, (1.25, 0.36, 1.03, 12), (1.75, 0.08, 1.45, 24))
-    cross = ((0, 1.10, 1.30, -35), (0.50, 0.58, 0.92, -8), (1.55, 0.58, 0.92, -8), (2.05, -0.05, 1.35, 30))
-    kinds = ((sweep, "open", False), (beat, "relaxed", True), (cross, "open", False))
+    kinds = ((_SWEEP, "open", False), (_BEAT, "relaxed", True), (_CROSS, "open", False))
     visits: list[Gesture] = []
     start_s = 0.9
     while True:
@@ -135,7 +151,8 @@ class Hand:
         pivot = _WRIST_XY * width
         shift = wrist * self._size_px - turn @ pivot
         matrix = np.column_stack([turn, shift + turn @ (0.5, 0.5) - 0.5])
-        return cv2.warpAffine(sprite, matrix, (self._size_px, self._size_px), flags=cv2.INTER_LINEAR)
+        placed = cv2.warpAffine(sprite, matrix, (self._size_px, self._size_px), flags=cv2.INTER_LINEAR)
+        return np.asarray(placed, np.float32)
 
 
 def _drawn(shape: str, rng: np.random.Generator) -> FloatArray:

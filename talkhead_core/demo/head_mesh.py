@@ -23,7 +23,47 @@ FOCAL_PER_WIDTH = 2.4
 FACE_VERTICES = 468
 _SYMMETRIC = ((33, 263), (133, 362), (61, 291), (234, 454), (127, 356), (105, 334), (48, 278), (172, 397))
 _FOREHEAD, _CHIN = 10, 152
-_OVAL = "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 152 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109"
+# The face's outline, clockwise as seen from the top of the forehead.
+_OVAL = np.array(
+    [
+        10,
+        338,
+        297,
+        332,
+        284,
+        251,
+        389,
+        356,
+        454,
+        323,
+        361,
+        288,
+        397,
+        365,
+        379,
+        378,
+        400,
+        377,
+        152,
+        148,
+        176,
+        149,
+        150,
+        136,
+        172,
+        58,
+        132,
+        93,
+        234,
+        127,
+        162,
+        21,
+        54,
+        103,
+        67,
+        109,
+    ]
+)
 _POLAR_CENTRE_PX = np.array([225.0, 112.0])
 _ANGLES, _SHELL_RINGS = 144, 12
 
@@ -303,6 +343,6 @@ def _neck(lift: _Lift) -> tuple[Part, FloatArray]:
     u, v = np.meshgrid(np.linspace(176.0, 266.0, 19), np.linspace(118.0, 212.0, 17))
     depth = 17.0 + 24.0 * np.clip(np.abs(u - 221.0) / 36.0, 0, 1.2) ** 2
     photo = np.stack([u, v, depth], axis=-1).reshape(-1, 3)
-    share = np.clip((200.0 - v) / 38.0, 0, 1)
+    share = np.asarray(np.clip((200.0 - v) / 38.0, 0, 1), float)
     share = share * share * (3 - 2 * share)
     return lift.part(photo, _strip(*u.shape, closed=False)), share.ravel()

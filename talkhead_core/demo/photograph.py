@@ -49,8 +49,8 @@ _NECK_OUTLINE = _traced(
 )
 # Everything that is not left of the left cheek or right of the right one, where the face mesh is a little too wide.
 _CHEEKS = _traced(
-    "165 124 181.8 131 183.2 140 184.6 147.5 186 154 188 162 192 172 200 190 248 190 254 172 258.5 163 262.8 157 266 150 267.6 143 268.6 136 "
-    "285 124 310 90 310 0 140 0 140 90"
+    "165 124 181.8 131 183.2 140 184.6 147.5 186 154 188 162 192 172 200 190 248 190 254 172 258.5 163 262.8 157 266 150 267.6 143 "
+    "268.6 136 285 124 310 90 310 0 140 0 140 90"
 )
 # Lower face contour of the face mesh, ear to ear; the jaw is the head's edge there.
 JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
@@ -137,7 +137,7 @@ def _rows_and_columns(size: int, scale: float) -> tuple[FloatArray, FloatArray]:
 def _filled(outline: FloatArray, size: int, scale: float, *, inset: float = 0.0, feather: float = 0.5) -> FloatArray:
     """Coverage ``[size, size]`` in [0, 1] of a polygon, shrunk by ``inset`` and softened over ``feather`` photo pixels."""
     mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [np.round((_to_texture(outline, scale) - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(mask, [np.round((_to_texture(outline, scale) - 0.5) * 16).astype(np.int32)], (255,), cv2.LINE_AA, shift=4)
     inside = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 5)
     outside = cv2.distanceTransform((mask <= 127).astype(np.uint8), cv2.DIST_L2, 5)
     distance = (inside - outside) / scale - inset
@@ -233,8 +233,8 @@ def _neck(big: Image, landmarks: FloatArray, scale: float) -> Image:
 def _torso(big: Image, head_alpha: FloatArray, torso_alpha: FloatArray, scale: float) -> Image:
     """The suit, with the collar's inside continued to where the head and neck hide it."""
     size = big.shape[0]
-    hidden = np.maximum(head_alpha, _filled(_NECK_OUTLINE, size, scale, inset=-2.0)) > 0.02
-    hidden = cv2.dilate(hidden.astype(np.uint8), np.ones((5, 5), np.uint8))
+    covered = np.maximum(head_alpha, _filled(_NECK_OUTLINE, size, scale, inset=-2.0)) > 0.02
+    hidden = cv2.dilate(covered.astype(np.uint8), np.ones((5, 5), np.uint8))
     hidden[_rows_and_columns(size, scale)[0][:, 0] > 190] = 0
     small = cv2.resize(big, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
     small_hidden = cv2.resize(hidden, small.shape[1::-1], interpolation=cv2.INTER_NEAREST)

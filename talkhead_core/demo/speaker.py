@@ -204,8 +204,8 @@ def _draw_frames(
     background = studio_background(size, config.seed).astype(np.float32)
     hand = Hand(size, config.fps, config.seed)
     rng = np.random.default_rng([config.seed, 1])
-    grain = cv2.GaussianBlur(rng.normal(0, 1, (2 * size, 2 * size, 3)).astype(np.float32), (0, 0), 0.6)
-    grain *= _SENSOR_NOISE / grain.std()
+    grain = np.asarray(cv2.GaussianBlur(rng.normal(size=(2 * size, 2 * size, 3)), (0, 0), 0.6), np.float32)
+    grain *= np.float32(_SENSOR_NOISE / grain.std())
     with (
         VideoWriter(picture, width=size, height=size, fps=fps, encoding="delivery") as video,
         VideoWriter(labels, width=size, height=size, fps=fps, encoding="lossless_gray") as label_video,
