@@ -20,8 +20,7 @@ _SECONDS_TO_END = 10.0
 def child_environment() -> dict[str, str]:
     """This environment with its own ``python`` and ``dvc`` first on PATH.
 
-    ``dvc.yaml`` says ``python``, which must be the one that runs now; and DVC starts a stage through ``$SHELL -c``, which has
-    to be a shell that replaces itself by the command, so that killing DVC kills the stage.
+    ``dvc.yaml`` says ``exec python``: that must be the one that runs now, and ``$SHELL`` must know ``exec``.
     """
     environment = dict(os.environ)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])

@@ -34,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
 
 SpeakerOption = Annotated[str, typer.Option("--speaker", help="lower-case letters, digits, - and _")]
@@ -45,7 +46,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        raise SystemExit(app(args=arguments, prog_name="talkhead", standalone_mode=False))
+        code = app(args=arguments, prog_name="talkhead", standalone_mode=False)
     except _USAGE_ERROR as error:
         path = error.ctx.command_path if error.ctx is not None else "talkhead"
         sys.stderr.write(f"talkhead: {' '.join(error.format_message().split()).rstrip('.')}; see '{path} --help'\n")
@@ -56,8 +57,10 @@ def main() -> None:
         sys.stderr.write(f"talkhead: {' '.join(str(error).split())}\n")
         raise SystemExit(1) from None
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         sys.stderr.write("talkhead: stopped; the same command picks up where it stood\n")
-        raise SystemExit(130) from None
+    raise SystemExit(code)
 
 
 @app.callback(invoke_without_command=True)

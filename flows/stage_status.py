@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from flows.child_process import child_environment
 from flows.stage_graph import read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
@@ -46,15 +48,12 @@ def speaker_status(workspace: Workspace, speaker: str) -> list[StageStatus]:
 
 
 def _dvc_status(workspace: Workspace, targets: list[str]) -> dict[str, list[Any]]:
-    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(workspace.root)) as repo:
-            return dict(repo.status(targets=targets))
-    except DvcException as error:
-        raise TalkheadError(f"dvc cannot tell the status: {error}") from error
+    command = ["dvc", "--wait-for-lock", "status", "--json", *targets]
+    result = subprocess.run(command, cwd=workspace.root, env=child_environment(), capture_output=True, text=True, check=False)  # noqa: S603
+    if result.returncode != 0:
+        errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR: ")]
+        raise TalkheadError(f"dvc cannot tell the status: {errors[-1] if errors else f'exit code {result.returncode}'}")
+    return dict(json.loads(result.stdout))
 
 
 def _reasons(changes: list[Any]) -> Iterator[str]:
