@@ -1,0 +1,1 @@
+"""Removal of hands and passing objects."""

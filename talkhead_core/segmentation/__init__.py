@@ -1,0 +1,1 @@
+"""Where background, torso, neck, head and hands are."""

@@ -1,0 +1,141 @@
+"""Flow-guided temporal masks: what moves in front of the torso, held while it stays (WildTalker, eq. 4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
+from talkhead_core.parameters import require
+from talkhead_core.types import FloatArray, Image, Label
+
+__all__ = ["FlowMaskConfig", "TemporalMask"]
+
+_REFERENCE_SIZE_PX, _REFERENCE_FPS = 512, 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowMaskConfig:
+    """Thresholds and memory of the temporal mask.
+
+    Args:
+        method: optical flow back end.
+        flow_size_px: the longer side of the images that flow is computed on.
+        theta_px: motion beyond this is transient, in pixels a frame of a 512-pixel clip at 25 fps.
+        rest_s: time constant of the decay where the torso is seen again.
+        hold_s: time constant of the decay where something else than the torso stays in sight.
+    """
+
+    method: str = "dis"
+    flow_size_px: int = 256
+    theta_px: float = 4.5
+    rest_s: float = 0.12
+    hold_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        require(self.method in OPTICAL_FLOWS, f"method must be one of {', '.join(OPTICAL_FLOWS)}, not {self.method!r}")
+        require(self.flow_size_px >= 32, f"flow_size_px must be at least 32, not {self.flow_size_px}")
+        require(self.theta_px > 0, f"theta_px must be positive, not {self.theta_px}")
+        require(0 < self.rest_s <= self.hold_s, f"0 < rest_s <= hold_s must hold, not {self.rest_s} and {self.hold_s}")
+
+
+class TemporalMask:
+    """M_i = max(M_(i-1) * delta_i, 1(\\|V_i\\| > theta)) over the frames of a clip (WildTalker, eq. 4).
+
+    The paper leaves open what delta_i is. Here, per pixel: M_(i-1) is first carried along the flow, so that the mask
+    moves with its object. Where the pixel looks as the torso did there before (a memory of the unmasked frames), delta_i is
+    short-lived, and less so the faster the pixel moves; where it looks different, something still stands in
+    front of the torso, and delta_i holds the mask. Motion is counted relative to the torso's own.
+
+    Args:
+        config: the settings.
+        height: of the clip, pixels.
+        width: of the clip, pixels.
+        fps: of the clip.
+    """
+
+    def __init__(self, config: FlowMaskConfig, *, height: int, width: int, fps: Fraction) -> None:
+        self._flow = OPTICAL_FLOWS.get(config.method)()
+        scale = min(1.0, config.flow_size_px / max(height, width))
+        self._clip = (height, width)
+        self._shape = (max(1, round(height * scale)), max(1, round(width * scale)))
+        # Pixels a frame here to pixels a frame of a 512-pixel clip at 25 fps.
+        self._speed = _REFERENCE_SIZE_PX / max(self._shape) * float(fps) / _REFERENCE_FPS
+        self._theta = config.theta_px
+        self._rest, self._hold = (math.exp(-1 / (float(fps) * seconds)) for seconds in (config.rest_s, config.hold_s))
+        columns, rows = np.meshgrid(np.arange(self._shape[1], dtype=np.float32), np.arange(self._shape[0], dtype=np.float32))
+        self._grid = np.stack([columns, rows], axis=-1)
+        self.cut()
+
+    def cut(self) -> None:
+        """A new shot begins with the next frame: nothing is carried over."""
+        self._previous: Image | None = None
+        self._mask = np.zeros(self._shape, np.float32)
+        self._memory = _TorsoMemory(self._shape)
+
+    def __call__(self, image: Image, labels: np.ndarray) -> np.ndarray:
+        """M_i as ``[H, W]`` uint8, 255 M_i, zero outside torso and hands.
+
+        Args:
+            image: RGB ``[H, W, 3]``.
+            labels: ``[H, W]`` of :class:`talkhead_core.types.Label`.
+        """
+        size = (self._shape[1], self._shape[0])
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        small_labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+        body = (small_labels == Label.TORSO) | (small_labels == Label.HANDS)
+        if self._previous is not None:
+            self._step(small, small_labels, body)
+        self._memory.learn(small, (small_labels == Label.TORSO) & (self._mask < 0.1))
+        self._previous = small
+        return self._full_size(labels)
+
+    def _step(self, image: Image, labels: np.ndarray, body: np.ndarray) -> None:
+        assert self._previous is not None
+        backward = self._flow(image, self._previous)
+        carried = cv2.remap(self._mask, self._grid + backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        resting = (labels == Label.TORSO) & (carried < 0.5)
+        drift = np.median(backward[resting], axis=0) if np.count_nonzero(resting) > 0.01 * resting.size else np.zeros(2)
+        speed = np.linalg.norm(backward - drift.astype(np.float32), axis=-1) * self._speed
+        unlike = self._memory.difference(image)
+        foreign = np.maximum(np.where(self._memory.known, unlike, 0), (labels == Label.HANDS).astype(np.float32))
+        moving = np.minimum(speed / self._theta, 1.0)
+        delta = self._hold + (self._rest - self._hold) * (1 - foreign) * (1 - 0.5 * moving)
+        # Flow bleeds from an object onto the torso around it; there, the pixel still looks like the torso.
+        transient = ((speed > self._theta) & (unlike > 0)).astype(np.float32)
+        transient = cv2.morphologyEx(transient, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        self._mask = np.maximum(carried * delta, transient) * body
+
+    def _full_size(self, labels: np.ndarray) -> np.ndarray:
+        full = cv2.resize(self._mask, (self._clip[1], self._clip[0]), interpolation=cv2.INTER_LINEAR)
+        body = (labels == Label.TORSO) | (labels == Label.HANDS)
+        return np.where(body, np.round(255 * full), 0).astype(np.uint8)
+
+
+class _TorsoMemory:
+    """What the torso looks like at each pixel, from the frames in which nothing was masked there."""
+
+    _RATE = 0.1
+    _TOLERANCE = 12.0  # grey levels of blurred colour that breathing and shading change
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._colour = np.zeros((*shape, 3), np.float32)
+        self.known = np.zeros(shape, bool)
+
+    def learn(self, image: Image, visible: np.ndarray) -> None:
+        blurred = cv2.blur(image, (5, 5)).astype(np.float32)
+        rate = np.where(self.known, self._RATE, 1.0)[..., None] * visible[..., None]
+        self._colour += rate.astype(np.float32) * (blurred - self._colour)
+        self.known |= visible
+
+    def difference(self, image: Image) -> FloatArray:
+        """0 where a pixel looks like the torso did, 1 where it does not, or where nothing is known."""
+        blurred = cv2.blur(image, (5, 5)).astype(np.float32)
+        low, high = cv2.erode(self._colour, np.ones((5, 5))), cv2.dilate(self._colour, np.ones((5, 5)))
+        # Outside the range of the colours nearby: a torso that sways by two pixels still looks like itself.
+        outside = np.maximum(np.maximum(low - blurred, blurred - high), 0).max(axis=-1)
+        return np.where(self.known, np.clip(outside / self._TOLERANCE - 0.5, 0, 1), 1).astype(np.float32)

@@ -1,0 +1,124 @@
+"""One frame's labels: background, torso, neck, head, hands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from talkhead_core.parameters import require
+from talkhead_core.segmentation.face_geometry import FaceGeometry, filled
+from talkhead_core.segmentation.hand_region import hand_region
+from talkhead_core.segmentation.limb_detector import LimbDetector
+from talkhead_core.segmentation.limb_tracker import with_limbs
+from talkhead_core.segmentation.limbs import NO_LIMBS, Limbs
+from talkhead_core.segmentation.segmenter import SEGMENTERS
+from talkhead_core.segmentation.skin_colour import SkinColour
+from talkhead_core.types import FloatArray, Image, Label
+
+__all__ = ["LabelMapper", "SegmentationConfig", "label_frames"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationConfig:
+    """How frames are labelled.
+
+    Args:
+        segmenter: person segmentation back end.
+        person_threshold: a pixel is person where the probability is at least this.
+        hands: look for hands.
+        hand_stride: look for hands on every n-th frame, interpolate between.
+        plate_margin: pixels nearer to the person than this share of the frame's height are not background.
+    """
+
+    segmenter: str = "selfie"
+    person_threshold: float = 0.5
+    hands: bool = True
+    hand_stride: int = 3
+    plate_margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        require(self.segmenter in SEGMENTERS, f"segmenter must be one of {', '.join(SEGMENTERS)}, not {self.segmenter!r}")
+        require(0.0 < self.person_threshold < 1.0, f"person_threshold must be in (0, 1), not {self.person_threshold}")
+        require(self.hand_stride >= 1, f"hand_stride must be at least 1, not {self.hand_stride}")
+        require(0.0 <= self.plate_margin < 0.2, f"plate_margin must be in [0, 0.2), not {self.plate_margin}")
+
+
+class LabelMapper:
+    """Turns person probability, landmarks and hands of one frame after another into labels."""
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        self._threshold = config.person_threshold
+        self._skin = SkinColour()
+
+    def __call__(self, image: Image, probability: FloatArray, points: FloatArray | None, limbs: Limbs) -> np.ndarray:
+        """Labels ``[H, W]`` uint8 of :class:`talkhead_core.types.Label`.
+
+        Args:
+            image: RGB ``[H, W, 3]``.
+            probability: of a person, ``[H, W]``.
+            points: face landmarks ``[>= 468, 2 or 3]`` in pixels, None where the face is not known.
+            limbs: hands and arms.
+        """
+        shape = (image.shape[0], image.shape[1])
+        person = probability >= self._threshold
+        labels = np.where(person, np.uint8(Label.TORSO), np.uint8(Label.BACKGROUND))
+        head = neck = np.zeros(shape, bool)
+        skin: np.ndarray | None = None
+        if points is not None:
+            geometry = FaceGeometry.of(points)
+            self._skin.update(image, geometry.skin_points, 0.03 * geometry.height_px)
+            skin = self._skin.mask(image)
+            head = person & filled(geometry.head_polygon(), shape)
+            neck = _neck(geometry, person & ~head, skin)
+            labels[head], labels[neck] = Label.HEAD, Label.NECK
+        if limbs.any:
+            skin = self._skin.mask(image) if skin is None else skin
+            labels[hand_region(limbs, skin, person & ~head & ~neck)] = Label.HANDS
+        return labels
+
+
+def label_frames(
+    frames: Iterable[Image], points: FloatArray, detected: np.ndarray, config: SegmentationConfig
+) -> Iterator[tuple[Image, np.ndarray]]:
+    """Yield every frame with its labels ``[H, W]``.
+
+    Args:
+        frames: RGB frames in order of frame id.
+        points: landmarks ``[N, >= 468, 2 or 3]``, row i for frame id i.
+        detected: boolean ``[N]``; frames without a face take the landmarks of the nearest frame with one.
+        config: the settings.
+    """
+    segmenter, mapper = SEGMENTERS.get(config.segmenter)(), LabelMapper(config)
+    nearest = nearest_detected(detected)
+    pairs = with_limbs(frames, LimbDetector(), config.hand_stride) if config.hands else ((frame, NO_LIMBS) for frame in frames)
+    for index, (frame, limbs) in enumerate(pairs):
+        face = points[nearest[index]] if nearest is not None else None
+        yield frame, mapper(frame, segmenter(frame), face, limbs)
+
+
+def nearest_detected(detected: np.ndarray) -> np.ndarray | None:
+    """For every frame the index ``[N]`` of the nearest frame with a face; None where no frame has one."""
+    known = np.flatnonzero(detected)
+    if not len(known):
+        return None
+    after = np.clip(np.searchsorted(known, np.arange(len(detected))), 0, len(known) - 1)
+    before = np.maximum(after - 1, 0)
+    ids = np.arange(len(detected))
+    return np.where(np.abs(known[before] - ids) <= np.abs(known[after] - ids), known[before], known[after])
+
+
+def _neck(geometry: FaceGeometry, person: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """Skin below the jaw that hangs together with it."""
+    shape = (person.shape[0], person.shape[1])
+    below = filled(geometry.neck_polygon(), shape) & person
+    strip = filled(np.concatenate([geometry.jaw[3:18], (geometry.jaw[3:18] - 0.12 * geometry.height_px * geometry.up)[::-1]]), shape)
+    candidates = (below & (skin | strip)).astype(np.uint8)
+    radius = max(1, round(0.02 * geometry.height_px))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    candidates = cv2.morphologyEx(candidates, cv2.MORPH_CLOSE, kernel) & below
+    _, components = cv2.connectedComponents(candidates)
+    touching = np.unique(components[strip & below])
+    return np.isin(components, touching[touching > 0])
