@@ -49,4 +49,4 @@ def _content(path: Path) -> str | None:
     return text if valid else None
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, just as safe
