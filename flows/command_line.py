@@ -163,13 +163,16 @@ def denoise(
 
 @app.command()
 def evaluate(
-    reference: Annotated[Path, typer.Option(help="the recording")],
-    rendered: Annotated[Path, typer.Option(help="the video to score, frame by frame")],
-    json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores to this file")] = None,
+    reference: Annotated[Path, typer.Option(help="the recording, or a folder of recordings")],
+    rendered: Annotated[Path, typer.Option(help="the video to score, or a folder with the same file names")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
+    csv: Annotated[Path | None, typer.Option(help="write one row a pair to this file")] = None,
 ) -> None:
     """Score any video against its reference."""
-    arguments = ["--reference", str(_existing(reference).resolve()), "--rendered", str(_existing(rendered).resolve())]
-    _hand_over("evaluate_videos", [*arguments, *(["--json", str(json_file.resolve())] if json_file else [])])
+    arguments = ["--reference", str(_there(reference)), "--rendered", str(_there(rendered))]
+    for option, file in (("--json", json_file), ("--csv", csv)):
+        arguments += [option, str(file.resolve())] if file else []
+    _hand_over("evaluate_pair", arguments)
 
 
 @app.command()
@@ -251,6 +254,12 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}; check the path")
     return path
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; check the path")
+    return path.resolve()
 
 
 def _tell(result: Any, lines: list[str], *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ __all__ = ["DEMO_SPEAKER", "demo_speech", "make_demo_speaker"]
 
 DEMO_SPEAKER = "demo"
 DEMO_PROFILE = "demo"
-_CONSENT = "talkhead, a synthetic speaker for demonstrations and tests"
+_CONSENT = "talkhead (no real person), demonstrations and tests"
 
 
 def demo_speech(workspace: Workspace) -> Path:
@@ -39,9 +39,8 @@ def make_demo_speaker(workspace: Workspace, profile: str, config: str | None, sh
         record.unlink(missing_ok=True)
         run_task(workspace, "make_demo", ["--out", folder, "--profile", profile], show)
         write_json(record, {"signature": signature})
-    consent_file = folder / "consent.json"
-    request = Registration(speaker=DEMO_SPEAKER, video=video, profile=profile, config=config, replace=True)
-    register(workspace, request, None if consent_file.is_file() else lambda: consent_from_statement(_CONSENT, synthetic=True), show)
+    ask = None if (folder / "consent.json").is_file() else lambda: consent_from_statement(_CONSENT, synthetic=True)
+    register(workspace, Registration(speaker=DEMO_SPEAKER, video=video, profile=profile, config=config, replace=True), ask, show)
 
 
 def _signature(workspace: Workspace, profile: str) -> str:

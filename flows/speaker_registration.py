@@ -93,7 +93,7 @@ def check_footage(workspace: Workspace, video: Path, show: Callable[[StageEvent]
         InputError: it cannot be used; the message is the doctor's.
     """
     try:
-        run_task(workspace, "doctor", ["--video", video.resolve(), "--json"], show)
+        run_task(workspace, "doctor", ["--video", video.resolve(), "--progress"], show)
     except StageFailedError as error:
         raise InputError(str(error).removeprefix("doctor: ")) from error
 

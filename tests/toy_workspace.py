@@ -85,7 +85,7 @@ write_text(a.out, model + a.audio)
 _DOCTOR = """
 import argparse, pathlib, sys
 p = argparse.ArgumentParser()
-p.add_argument("--video"); p.add_argument("--json", action="store_true")
+p.add_argument("--video"); p.add_argument("--progress", action="store_true")
 a = p.parse_args()
 if pathlib.Path(a.video).read_bytes()[:4] != b"good":
     sys.exit(f"doctor: {a.video}: holds no face; film one person")
