@@ -158,7 +158,7 @@ def test_driving_features_do_not_depend_on_loudness(gain_db: float) -> None:
 
 
 def test_loudness_reaches_the_wanted_level_and_leaves_silence_alone() -> None:
-    assert speech_levels(normalise_loudness(babble(6.0))).speech_dbfs == pytest.approx(-26.0, abs=0.5)
+    assert speech_levels([normalise_loudness(babble(6.0))]).speech_dbfs == pytest.approx(-26.0, abs=0.5)
     silence = np.zeros(16000, dtype=np.float32)
     np.testing.assert_array_equal(normalise_loudness(silence), silence)
 

@@ -25,7 +25,7 @@ def normalise_loudness(audio: FloatArray, level_dbfs: float = ACTIVE_LEVEL_DBFS)
     Returns:
         float32 ``[samples]``; may exceed [-1, 1], nothing is clipped.
     """
-    level = speech_levels(audio).speech_dbfs
+    level = speech_levels([audio]).speech_dbfs
     if not np.isfinite(level):
         return np.asarray(audio, dtype=np.float32)
     gain_db = min(level_dbfs - level, _MOST_GAIN_DB)

@@ -7,10 +7,12 @@ import scipy.stats
 
 from talkhead_core.types import FloatArray
 
-__all__ = ["noise_floor"]
+__all__ = ["between", "noise_floor", "window_centres"]
 
 
-def noise_floor(power: FloatArray, *, reach: int, step: int, quantile: float, independent: float) -> FloatArray:
+def noise_floor(
+    power: FloatArray, *, reach: int, step: int, quantile: float, independent: float | FloatArray, skip_silence: bool = False
+) -> FloatArray:
     """Mean noise power of each band, followed over time.
 
     Speech leaves every band empty now and then, so a low quantile of the band's power over some seconds is noise. The
@@ -23,23 +25,39 @@ def noise_floor(power: FloatArray, *, reach: int, step: int, quantile: float, in
         reach: columns looked at on either side.
         step: columns between estimates; interpolated in between.
         quantile: in (0, 1).
-        independent: how many independent cells each value of ``power`` is the mean of.
+        independent: how many independent cells each value of ``power`` is the mean of; one number or ``[bands]``.
+        skip_silence: leave columns of digital silence out; they say nothing about the background.
 
     Returns:
         ``[columns, bands]``, the dtype of ``power``.
     """
-    columns = len(power)
-    bias = float(scipy.stats.gamma.ppf(quantile, independent) / independent)
-    centres = np.arange(step // 2, max(columns, step // 2 + 1), step)
-    estimates = np.stack([_low_quantile(power[max(c - reach, 0) : c + reach + 1], quantile) for c in centres]) / bias
+    bias = np.asarray(scipy.stats.gamma.ppf(quantile, independent) / independent, dtype=power.dtype)
+    heard = power.max(axis=1) > 0 if skip_silence else np.ones(len(power), dtype=bool)
+    centres = window_centres(len(power), step)
+    estimates = []
+    for centre in centres:
+        near = slice(max(centre - reach, 0), centre + reach + 1)
+        estimates.append(_low_quantile(power[near][heard[near]], quantile) / bias)
+    return between(np.stack(estimates), centres, len(power))
+
+
+def window_centres(columns: int, step: int) -> np.ndarray:
+    """Columns at which estimates are made: the middle of each step."""
+    return np.arange(step // 2, max(columns, step // 2 + 1), step)
+
+
+def between(estimates: FloatArray, centres: np.ndarray, columns: int) -> FloatArray:
+    """Estimates ``[centres, bands]`` interpolated linearly to ``[columns, bands]``; constant beyond the ends."""
     if len(centres) == 1:
-        return np.asarray(np.broadcast_to(estimates[0], power.shape))
-    position = np.clip((np.arange(columns) - centres[0]) / step, 0, len(centres) - 1)
+        return np.broadcast_to(estimates, (columns, estimates.shape[1]))
+    position = np.clip((np.arange(columns) - centres[0]) / (centres[1] - centres[0]), 0, len(centres) - 1)
     left = np.minimum(position.astype(np.int64), len(centres) - 2)
-    share = (position - left)[:, None].astype(power.dtype)
-    return np.asarray(estimates[left] * (1 - share) + estimates[left + 1] * share, dtype=power.dtype)
+    share = (position - left)[:, None].astype(estimates.dtype)
+    return np.asarray(estimates[left] * (1 - share) + estimates[left + 1] * share)
 
 
 def _low_quantile(values: FloatArray, quantile: float) -> FloatArray:
-    rank = min(round(quantile * (len(values) - 1)), len(values) - 1)
+    if len(values) == 0:
+        return np.zeros(values.shape[1], dtype=values.dtype)
+    rank = round(quantile * (len(values) - 1))
     return np.asarray(np.partition(values, rank, axis=0)[rank])

@@ -7,29 +7,26 @@ thresholded, and held over short pauses.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-import librosa
 import numpy as np
-import scipy.fft
 import scipy.ndimage
-import scipy.signal
 
+from talkhead_core.audio.band_power import BANDS, COLUMNS_PER_SECOND, band_power, independent_cells
 from talkhead_core.audio.noise_floor import noise_floor
-from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ
 from talkhead_core.parameters import require
 from talkhead_core.types import FloatArray
 
-__all__ = ["SpeechLevels", "VoiceActivityConfig", "active_columns", "snr_db", "speech_levels", "voice_activity"]
+__all__ = ["SpeechLevels", "VoiceActivityConfig", "active_columns", "speech_levels", "voice_activity"]
 
-COLUMNS_PER_SECOND = 100
-_HOP = SPEECH_SAMPLE_RATE_HZ // COLUMNS_PER_SECOND
-_SEGMENT = 400
-_BANDS = 16
-_BLOCK_COLUMNS = 8192
 _DIGITAL_SILENCE = 10 ** (-85 / 10)
-"""Mean band power under which nothing counts as sound: the rounding noise of 16 bits lies at -98 dBFS."""
+"""Power under which nothing counts as sound: the rounding noise of 16 bits lies at -98 dBFS."""
+
+_MOST_EXCESS_DB = 25.0
+_LOW_QUANTILE = 0.1
+_FLOOR_COLUMNS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +37,7 @@ class VoiceActivityConfig:
         threshold_db: excess over the background, averaged over bands.
         range_db: how far under the loudest speech speech can lie; quieter sounds are breath and room.
         hold_before_ms: speech starts this much earlier than its first sure moment (soft onsets).
-        hold_after_ms: and ends this much later (decays, and the mouth closes after the sound).
+        hold_after_ms: and ends this much later (decays; the mouth closes after the sound).
         shortest_ms: a sound shorter than this is a click.
         background_window_s: seconds on either side over which the background is followed.
     """
@@ -49,7 +46,7 @@ class VoiceActivityConfig:
     range_db: float = 40.0
     hold_before_ms: float = 60.0
     hold_after_ms: float = 120.0
-    shortest_ms: float = 40.0
+    shortest_ms: float = 60.0
     background_window_s: float = 6.0
 
     def __post_init__(self) -> None:
@@ -61,18 +58,20 @@ class VoiceActivityConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechLevels:
-    """Levels of a recording.
+    """Levels of a recording, from 60 to 7600 Hz.
 
     Args:
         speech_dbfs: RMS level while somebody speaks, background included; -inf where nobody does.
         noise_dbfs: RMS level of the background; -inf in digital silence.
-        snr_db: speech without its background against the background.
+        snr_db: power of the speech without its background over that of the background.
+        band_snr_db: the same in each of sixteen bands, averaged in decibels: a hiss counts as much as a rumble.
         active: share of the time that holds speech.
     """
 
     speech_dbfs: float
     noise_dbfs: float
     snr_db: float
+    band_snr_db: float
     active: float
 
 
@@ -89,85 +88,82 @@ def voice_activity(audio: FloatArray, fps: Fraction, frames: int, config: VoiceA
         ``[frames]`` bool: whether any 10 ms of the frame hold speech.
     """
     columns = active_columns(audio, config)
-    edges = [int(i * COLUMNS_PER_SECOND / fps) for i in range(frames + 1)]
+    edges = [int(frame * COLUMNS_PER_SECOND / fps) for frame in range(frames + 1)]
     return np.array([bool(columns[a : max(b, a + 1)].any()) for a, b in zip(edges, edges[1:], strict=False)], dtype=bool)
 
 
 def active_columns(audio: FloatArray, config: VoiceActivityConfig | None = None) -> np.ndarray:
     """Which 10 ms columns hold speech, ``[ceil(samples / 160)]`` bool; column ``j`` covers ``[10 j, 10 j + 10)`` ms."""
-    return _activity(_band_power(audio), config or VoiceActivityConfig())
+    config = config or VoiceActivityConfig()
+    power = band_power([audio])
+    return _held(_sure(power, _background(power, config), config), config)
 
 
-def speech_levels(audio: FloatArray, config: VoiceActivityConfig | None = None) -> SpeechLevels:
-    """Levels of speech and background of mono ``[samples]`` at 16 kHz."""
-    power = _band_power(audio)
-    active = _activity(power, config or VoiceActivityConfig())
-    total = power.sum(axis=1, dtype=np.float64)
-    if len(power) == 0 or total.max(initial=0.0) < _DIGITAL_SILENCE:
-        return SpeechLevels(speech_dbfs=-np.inf, noise_dbfs=-np.inf, snr_db=0.0, active=0.0)
-    quiet = total[~active]
-    noise = float(np.median(quiet)) / np.log(2) if len(quiet) >= 20 else float(_background(power, 6.0).sum(axis=1).mean())
+def speech_levels(blocks: Iterable[FloatArray], config: VoiceActivityConfig | None = None) -> SpeechLevels:
+    """Levels of speech and background.
+
+    Args:
+        blocks: consecutive mono ``[samples]`` at 16 kHz, of any lengths; ``[audio]`` for a whole recording.
+        config: thresholds.
+    """
+    config = config or VoiceActivityConfig()
+    power = band_power(blocks)
+    if len(power) == 0 or power.sum(axis=1).max() < _DIGITAL_SILENCE:
+        return SpeechLevels(speech_dbfs=-np.inf, noise_dbfs=-np.inf, snr_db=-np.inf, band_snr_db=-np.inf, active=0.0)
+    background = _background(power, config)
+    active = _sure(power, background, config)
+    noise = np.maximum(background.mean(axis=0, dtype=np.float64), _DIGITAL_SILENCE / BANDS)
+    noise_dbfs = _db(float(noise.sum()))
     if not active.any():
-        return SpeechLevels(speech_dbfs=-np.inf, noise_dbfs=_db(noise), snr_db=-np.inf, active=0.0)
-    speech = float(total[active].mean())
-    clean = max(speech - noise, 1e-3 * speech)
-    snr = _db(clean) - _db(max(noise, _DIGITAL_SILENCE))
-    return SpeechLevels(speech_dbfs=_db(speech), noise_dbfs=_db(noise), snr_db=snr, active=float(active.mean()))
-
-
-def snr_db(audio: FloatArray, config: VoiceActivityConfig | None = None) -> float:
-    """Blind estimate of the signal-to-noise ratio while somebody speaks, in dB."""
-    return speech_levels(audio, config).snr_db
+        return SpeechLevels(speech_dbfs=-np.inf, noise_dbfs=noise_dbfs, snr_db=-np.inf, band_snr_db=-np.inf, active=0.0)
+    speech = power[active].mean(axis=0, dtype=np.float64)
+    clean = np.maximum(speech - noise, 1e-2 * noise)
+    return SpeechLevels(
+        speech_dbfs=_db(float(speech.sum())),
+        noise_dbfs=noise_dbfs,
+        snr_db=_db(float(clean.sum() / noise.sum())),
+        band_snr_db=float(np.mean(10 * np.log10(clean / noise))),
+        active=float(active.mean()),
+    )
 
 
 def _db(power: float) -> float:
     return float(10 * np.log10(power)) if power > 0 else -np.inf
 
 
-def _band_power(audio: FloatArray) -> FloatArray:
-    """Mean power ``[columns, 16]`` of 25 ms around the middle of each 10 ms column; the bands' sum is the signal's power."""
-    columns = -(-len(audio) // _HOP)
-    if columns == 0:
-        return np.zeros((0, _BANDS), dtype=np.float32)
-    margin = (_SEGMENT - _HOP) // 2
-    padded = np.pad(np.asarray(audio, dtype=np.float32), (margin, columns * _HOP - len(audio) + margin))
-    segments = np.lib.stride_tricks.sliding_window_view(padded, _SEGMENT)[::_HOP]
-    window = scipy.signal.get_window("hann", _SEGMENT).astype(np.float32)
-    scale = np.float32(2 / (np.sum(window**2) * 512))
-    filters = _filters()
-    blocks = []
-    for start in range(0, columns, _BLOCK_COLUMNS):
-        spectrum = scipy.fft.rfft(segments[start : start + _BLOCK_COLUMNS] * window, n=512, axis=1)
-        blocks.append((spectrum.real**2 + spectrum.imag**2) @ filters.T * scale)
-    return np.concatenate(blocks)
+def _background(power: FloatArray, config: VoiceActivityConfig) -> FloatArray:
+    """Background power under each column and band, ``[columns, 16]``."""
+    if len(power) == 0:
+        return power
+    heard = np.flatnonzero(power.max(axis=1) > 0)
+    if len(heard) == 0:
+        return power
+    # digital silence before and after a recording is padding; within it, it is a pause like any other
+    first, last = int(heard[0]), int(heard[-1]) + 1
+    smooth = scipy.ndimage.uniform_filter1d(power[first:last], _FLOOR_COLUMNS, axis=0, mode="nearest")
+    reach = int(config.background_window_s * COLUMNS_PER_SECOND)
+    floor = noise_floor(
+        smooth, reach=reach, step=COLUMNS_PER_SECOND // 2, quantile=_LOW_QUANTILE, independent=independent_cells(_FLOOR_COLUMNS)
+    )
+    return np.pad(floor, ((first, len(power) - last), (0, 0)), mode="edge")
 
 
-def _filters() -> FloatArray:
-    filters = librosa.filters.mel(sr=SPEECH_SAMPLE_RATE_HZ, n_fft=512, n_mels=_BANDS, fmin=100.0, fmax=7000.0, norm=None)
-    return np.asarray(filters, dtype=np.float32)
-
-
-def _background(power: FloatArray, window_s: float) -> FloatArray:
-    smooth = scipy.ndimage.uniform_filter1d(power, 5, axis=0, mode="nearest")
-    return noise_floor(smooth, reach=int(window_s * COLUMNS_PER_SECOND), step=COLUMNS_PER_SECOND // 2, quantile=0.1, independent=8.0)
-
-
-def _activity(power: FloatArray, config: VoiceActivityConfig) -> np.ndarray:
+def _sure(power: FloatArray, background: FloatArray, config: VoiceActivityConfig) -> np.ndarray:
+    """Columns that stand out for long enough, before they are held over pauses."""
     if len(power) == 0:
         return np.zeros(0, dtype=bool)
     smooth = scipy.ndimage.uniform_filter1d(power, 3, axis=0, mode="nearest")
-    background = np.maximum(_background(power, config.background_window_s), _DIGITAL_SILENCE / _BANDS)
-    excess_db = np.clip(10 * np.log10(np.maximum(smooth, 1e-20) / background), 0.0, 25.0).mean(axis=1)
-    level_db = 10 * np.log10(np.maximum(smooth.sum(axis=1), 1e-20))
-    loudest = np.quantile(level_db, 0.98)
-    active = (excess_db > config.threshold_db) & (level_db > loudest - config.range_db) & (level_db > 10 * np.log10(_DIGITAL_SILENCE))
-    return _held(active, config)
+    ratio = np.maximum(smooth, 1e-20) / np.maximum(background, _DIGITAL_SILENCE / BANDS)
+    excess_db = np.clip(10 * np.log10(ratio), 0.0, _MOST_EXCESS_DB).mean(axis=1)
+    level = smooth.sum(axis=1)
+    quietest = np.quantile(level, 0.98) * 10 ** (-config.range_db / 10)
+    active = (excess_db > config.threshold_db) & (level > max(float(quietest), _DIGITAL_SILENCE))
+    shortest = max(round(config.shortest_ms / 1000 * COLUMNS_PER_SECOND), 1)
+    return np.asarray(scipy.ndimage.binary_opening(active, np.ones(shortest, dtype=bool)))
 
 
-def _held(active: np.ndarray, config: VoiceActivityConfig) -> np.ndarray:
+def _held(sure: np.ndarray, config: VoiceActivityConfig) -> np.ndarray:
     per_ms = COLUMNS_PER_SECOND / 1000
-    shortest = max(round(config.shortest_ms * per_ms), 1)
-    sure = scipy.ndimage.binary_opening(active, np.ones(shortest, dtype=bool))
     held = sure.copy()
     starts = np.flatnonzero(np.diff(sure.astype(np.int8), prepend=0) == 1)
     ends = np.flatnonzero(np.diff(sure.astype(np.int8), append=0) == -1) + 1
