@@ -1,0 +1,40 @@
+"""The tri-plane hash encoder as a module: owns the table, which every kernel shares."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from talkhead_core.kernels import HashKernel, HashLayout, select_hash_kernel
+
+__all__ = ["TriPlaneEncoder"]
+
+
+class TriPlaneEncoder(nn.Module):
+    """Encode points in the unit cube (RAE-NeRF eqs. 7-8).
+
+    Args:
+        layout: sizes of the grid.
+        kernel: ``auto``, ``torch``, ``numba`` or ``triton``; a checkpoint loads under any.
+    """
+
+    def __init__(self, layout: HashLayout, kernel: str = "auto") -> None:
+        super().__init__()
+        self.layout = layout
+        self.kernel = kernel
+        self.table = nn.Parameter(torch.empty(layout.tables, layout.entries, layout.features).uniform_(-1e-4, 1e-4))
+        self._chosen: tuple[str, HashKernel] | None = None
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernel that runs on the table's present device."""
+        return self._select()[0]
+
+    def forward(self, points: Tensor) -> Tensor:
+        """``[3, samples]`` in [0, 1] to ``[samples, channels]``."""
+        return self._select()[1](points, self.table, self.layout).t()
+
+    def _select(self) -> tuple[str, HashKernel]:
+        if self._chosen is None:
+            self._chosen = select_hash_kernel(self.kernel, self.table.device.type)
+        return self._chosen

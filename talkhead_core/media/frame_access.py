@@ -1,0 +1,71 @@
+"""Random access to the frames of a stage's video in constant memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+
+from talkhead_core.errors import FootageError
+from talkhead_core.types import Image
+
+__all__ = ["FrameAccess"]
+
+_KEPT_FRAMES = 96
+
+
+class FrameAccess:
+    """Frames by id, forwards or backwards; the last 96 decoded ones are kept.
+
+    Args:
+        path: a video that a stage wrote: constant rate, a key frame at least every second.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._container = av.open(str(path))
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        rate = self._stream.average_rate
+        assert rate is not None and self._stream.time_base is not None
+        self._ticks = 1 / (rate * self._stream.time_base)
+        self._start = self._stream.start_time or 0
+        self._kept: OrderedDict[int, Image] = OrderedDict()
+        self._next: int | None = None
+        self._decoder = iter(())
+
+    def __getitem__(self, frame_id: int) -> Image:
+        """RGB ``[H, W, 3]`` uint8 of one frame.
+
+        Raises:
+            FootageError: the video has no such frame.
+        """
+        if frame_id not in self._kept:
+            self._decode_until(frame_id)
+        self._kept.move_to_end(frame_id)
+        return self._kept[frame_id]
+
+    def _decode_until(self, frame_id: int) -> None:
+        if self._next is None or not self._next <= frame_id < self._next + 50:
+            self._container.seek(int(self._start + frame_id * self._ticks), stream=self._stream, backward=True)
+            self._decoder = self._container.decode(self._stream)
+        for frame in self._decoder:
+            assert frame.pts is not None
+            index = round(float((frame.pts - self._start) / self._ticks))
+            self._next = index + 1
+            self._kept[index] = np.asarray(frame.to_ndarray(format="rgb24"))
+            while len(self._kept) > _KEPT_FRAMES:
+                self._kept.popitem(last=False)
+            if index >= frame_id:
+                break
+        if frame_id not in self._kept:
+            raise FootageError(self._path, "ends early", "rerun the stage that writes it", f"frame {frame_id}")
+
+    def __enter__(self) -> FrameAccess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._container.close()

@@ -1,0 +1,120 @@
+"""The trained model of one speaker on disk: weights as safetensors, what they mean as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from talkhead_core.artifacts import read_arrays, read_json, write_arrays, write_json
+from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
+from talkhead_core.errors import InputError
+from talkhead_core.face.lip_codes import LipCodes
+from talkhead_core.fields.head_field import HeadFieldConfig
+from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
+from talkhead_core.parameters import from_mapping
+from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig
+from talkhead_core.rendering.talking_head import TalkingHead
+from talkhead_core.types import FloatArray
+
+__all__ = ["SpeakerModel"]
+
+_FORMAT = 1
+
+
+@dataclass
+class SpeakerModel:
+    """All that rendering one speaker needs beside the track.
+
+    Args:
+        head: the talking head.
+        lip_encoder: speech features to lip codes.
+        lip_codes: the meaning of the codes.
+        expression_mean: ``[E]``, removed from a frame's expression.
+        expression_std: ``[E]``.
+        appearance: ``[A]`` the appearance code for new frames: the mean over the training frames.
+        size_px: the image size it was trained at.
+        torso: once trained.
+        record: what the stages noted: steps, data hashes, parameters.
+    """
+
+    head: TalkingHead
+    lip_encoder: LipEncoder
+    lip_codes: LipCodes
+    expression_mean: FloatArray
+    expression_std: FloatArray
+    appearance: FloatArray
+    size_px: int
+    torso: TorsoField | None = None
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def conditions(self, lip_codes: FloatArray, expression: FloatArray, directions: FloatArray) -> torch.Tensor:
+        """The field's condition for frames without an appearance code of their own, ``[frames, channels]``."""
+        expression = np.clip((expression - self.expression_mean) / self.expression_std, -4.0, 4.0)
+        parts = (lip_codes, expression, directions, np.broadcast_to(self.appearance, (len(lip_codes), len(self.appearance))))
+        tensors = [torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)).to(self.head.device) for part in parts]
+        return self.head.condition(*tensors)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``model.json``, each whole."""
+        arrays = _weights("head", self.head) | _weights("lip_encoder", self.lip_encoder)
+        arrays |= self.head.shell.to_arrays() | self.lip_codes.to_arrays()
+        arrays |= {name: getattr(self, name).astype(np.float32) for name in ("expression_mean", "expression_std", "appearance")}
+        if self.torso is not None:
+            arrays |= _weights("torso", self.torso)
+        write_arrays(folder / "model.safetensors", arrays)
+        architecture = {
+            "head_field": dataclasses.asdict(self.head.config),
+            "head_shell": dataclasses.asdict(self.head.shell.config),
+            "lip_encoder": dataclasses.asdict(self.lip_encoder.config),
+            "torso_field": dataclasses.asdict(self.torso.config) if self.torso is not None else None,
+        }
+        record = {"format": _FORMAT, "size_px": self.size_px, "architecture": architecture, "record": self.record}
+        write_json(folder / "model.json", record)
+
+    @classmethod
+    def load(cls, folder: Path) -> SpeakerModel:
+        """Read a model.
+
+        Raises:
+            InputError: written by another version of talkhead.
+        """
+        description, arrays = read_json(folder / "model.json"), read_arrays(folder / "model.safetensors")
+        if description.get("format") != _FORMAT:
+            raise InputError(f"{folder / 'model.json'}: format {description.get('format')}, this talkhead reads {_FORMAT}; train again")
+        parts = description["architecture"]
+        shell = HeadShell.from_arrays(arrays, from_mapping(HeadShellConfig, parts["head_shell"], where="head_shell"))
+        head = TalkingHead(shell, from_mapping(HeadFieldConfig, parts["head_field"], where="head_field"), len(arrays["head.appearance"]))
+        encoder = LipEncoder(from_mapping(LipEncoderConfig, parts["lip_encoder"], where="lip_encoder"))
+        torso = None
+        if parts["torso_field"]:
+            torso = TorsoField(from_mapping(TorsoFieldConfig, parts["torso_field"], where="torso_field"))
+            _load(torso, "torso", arrays)
+        _load(head, "head", arrays)
+        _load(encoder, "lip_encoder", arrays)
+        return cls(
+            head=head.eval(),
+            lip_encoder=encoder.eval(),
+            lip_codes=LipCodes.from_arrays(arrays),
+            expression_mean=arrays["expression_mean"],
+            expression_std=arrays["expression_std"],
+            appearance=arrays["appearance"],
+            size_px=int(description["size_px"]),
+            torso=torso,
+            record=description["record"],
+        )
+
+
+def _weights(prefix: str, module: nn.Module) -> dict[str, np.ndarray]:
+    return {f"{prefix}.{name}": value.detach().cpu().numpy() for name, value in module.state_dict().items()}
+
+
+def _load(module: nn.Module, prefix: str, arrays: dict[str, np.ndarray]) -> None:
+    start = f"{prefix}."
+    state = {name[len(start) :]: torch.from_numpy(array) for name, array in arrays.items() if name.startswith(start)}
+    module.load_state_dict(state)

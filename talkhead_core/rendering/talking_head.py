@@ -1,0 +1,87 @@
+"""The model of one speaker: shell, head field and the conditions that steer it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkhead_core.fields.head_field import HeadField, HeadFieldConfig
+from talkhead_core.rendering.head_shell import HeadShell
+from talkhead_core.rendering.shell_cache import ShellCache
+from talkhead_core.rendering.volume_compositing import composite
+from talkhead_core.types import FloatArray
+
+__all__ = ["TalkingHead", "mixed_precision"]
+
+_CHUNK_RAYS = 8192
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 matrix products where the processor has them, float32 elsewhere."""
+    if device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+class TalkingHead(nn.Module):
+    """One person's head: geometry from the shell, appearance from the field.
+
+    Args:
+        shell: the person's shell.
+        config: sizes of the field.
+        frames: number of frames that own an appearance code.
+    """
+
+    def __init__(self, shell: HeadShell, config: HeadFieldConfig, frames: int) -> None:
+        super().__init__()
+        self.shell, self.config = shell, config
+        self.field = HeadField(config)
+        self.appearance = nn.Parameter(torch.zeros(frames, config.appearance))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.appearance.device
+
+    def condition(self, lip_codes: Tensor, expression: Tensor, direction: Tensor, appearance: Tensor) -> Tensor:
+        """Stack ``[frames, ...]`` parts into the field's condition."""
+        return torch.cat([lip_codes, expression, direction * 2.0, appearance], dim=1)
+
+    def rays(self, cache: ShellCache, row: np.ndarray, pixel: FloatArray, jitter: FloatArray, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Colour and opacity of rays.
+
+        Args:
+            cache: maps and poses.
+            row: ``[rays]`` row in the cache, frame-major, the same number of rays for each row of ``condition``.
+            pixel: ``[rays, 2]``.
+            jitter: ``[rays, samples]``.
+            condition: ``[frames, channels]``.
+
+        Returns:
+            Premultiplied colour ``[rays, 3]`` and opacity ``[rays, 1]``.
+        """
+        points, step = cache.points(row, pixel, jitter)
+        with mixed_precision(self.device):
+            density, colour = self.field(torch.from_numpy(points).to(self.device), condition)
+        rays, samples = jitter.shape
+        return composite(density.view(rays, samples), colour.view(rays, samples, 3), torch.from_numpy(step).to(self.device).unsqueeze(1))
+
+    @torch.no_grad()
+    def pixels(self, cache: ShellCache, row: int, pixel: FloatArray, samples: int, condition: Tensor) -> tuple[FloatArray, FloatArray]:
+        """Render the given pixels of one frame: premultiplied colour ``[rays, 3]`` in [0, 1] and opacity ``[rays, 1]``."""
+        colours, opacities = [], []
+        for chunk in _chunks(pixel):
+            rows = np.full(len(chunk), row, dtype=np.int64)
+            colour, opacity = self.rays(cache, rows, chunk, np.full((len(chunk), samples), 0.5, np.float32), condition)
+            colours.append(colour.cpu().numpy())
+            opacities.append(opacity.cpu().numpy())
+        return np.concatenate(colours), np.concatenate(opacities)
+
+
+def _chunks(pixel: FloatArray) -> Iterator[FloatArray]:
+    for start in range(0, len(pixel), _CHUNK_RAYS):
+        yield np.ascontiguousarray(pixel[start : start + _CHUNK_RAYS])

@@ -1,0 +1,97 @@
+"""Render the held-out frames: driven by their own audio, by wrong audio, and by retrieval."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkhead_core.artifacts import whole_file, write_json
+from talkhead_core.media.mux import mux
+from talkhead_core.media.video_writer import VideoWriter
+from talkhead_core.rendering.held_out import render_held_out
+from talkhead_core.rendering.portrait_renderer import PortraitRenderer
+from talkhead_core.rendering.speaker_model import SpeakerModel
+from talkhead_core.training.lip_training import predict_lip_codes
+from tasks.speaker_data import load_dataset, load_features
+from tasks.stage import Stage, main
+
+_VIDEOS = {
+    "heldout.mkv": ("head", "head/self"),
+    "heldout_wrong_audio.mkv": ("wrong_audio", "head/wrong_audio"),
+    "heldout_retrieval.mkv": ("retrieval", "head/retrieval"),
+    "heldout_full.mkv": ("full", "full/self"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderConfig:
+    """The section ``render``.
+
+    Args:
+        samples: samples a ray.
+        feather: width of the head region's soft edge, as a part of the frame's side.
+    """
+
+    samples: int = 3
+    feather: float = 0.02
+
+
+def run(stage: Stage) -> None:
+    """Write the held-out videos and ``render.json``."""
+    config = stage.section(RenderConfig)
+    model = SpeakerModel.load(stage.inputs("train_torso"))
+    dataset = load_dataset(stage, model.size_px)
+    features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
+    renderer = PortraitRenderer(model, dataset.track.camera(model.size_px), samples=config.samples, feather=config.feather)
+    held_out = dataset.held_out_ids
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        size = {"width": model.size_px, "height": model.size_px, "fps": dataset.fps}
+        writers = {
+            attribute: stack.enter_context(VideoWriter(stage.out / name, encoding="lossless_rgb", **size))
+            for name, (attribute, _) in _VIDEOS.items()
+        }
+        region = stack.enter_context(VideoWriter(stage.out / "region.mkv", encoding="lossless_gray", **size))
+        silent = stack.enter_context(whole_file(stage.root / "data" / stage.speaker / "render" / "heldout_silent.mp4"))
+        with VideoWriter(silent, encoding="delivery", **size) as watched:
+            for frame in render_held_out(
+                renderer,
+                frames=dataset.frames,
+                plate=dataset.plate,
+                rotation=dataset.track.rotation,
+                translation_cm=dataset.track.translation_cm,
+                expression=dataset.track.expression,
+                lip_codes=predict_lip_codes(model.lip_encoder, features),
+                held_out=held_out,
+                train=dataset.train_ids,
+                progress=stage.progress,
+            ):
+                for attribute, writer in writers.items():
+                    writer.write(getattr(frame, attribute))
+                region.write(frame.region)
+                watched.write(frame.full)
+        start_s, length_s = float(held_out[0] / dataset.fps), float(len(held_out) / dataset.fps)
+        mux(silent, stage.inputs("extract_audio") / "audio.wav", stage.out / "heldout.mp4", start_s=start_s, duration_s=length_s)
+    (stage.out / "heldout_silent.mp4").unlink(missing_ok=True)
+    write_json(
+        stage.out / "render.json",
+        {
+            "frame_ids": held_out.astype(np.int64),
+            "size_px": model.size_px,
+            "fps": f"{dataset.fps.numerator}/{dataset.fps.denominator}",
+            "videos": {name: protocol for name, (_, protocol) in _VIDEOS.items()},
+            "protocol": {
+                "head": "head field in the head region over the clean plate, ground truth outside it; poses, eyes and brows from tracking",
+                "full": "head field over the torso field over the clean plate",
+                "lips": model.record.get("lips", {}),
+            },
+            "seconds_per_frame": (time.perf_counter() - started) / max(1, len(held_out)),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,30 @@
+"""Stage ``report``: one page that shows a person everything about a speaker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from talkhead_core.artifacts import write_text
+from talkhead_core.report.speaker_artifacts import read_speaker_artifacts
+from talkhead_core.report.speaker_page import ReportConfig, speaker_page
+from tasks.stage import Stage, main, resolve_section
+
+_SECTIONS = (
+    "ingest", "denoise", "speech_features", "landmarks", "track_head", "segment", "flow_masks", "inpaint",
+    "train_coarse", "train_fine", "train_torso", "render", "evaluate",
+)  # fmt: skip
+
+
+def run(stage: Stage) -> None:
+    """Write ``report.html``."""
+    config = stage.section(ReportConfig)
+    parameters: dict[str, Any] = {name: resolve_section(stage.root, stage.speaker, name) for name in _SECTIONS}
+    dubs = [(path.stem, f"../../../out/{stage.speaker}/{path.name}") for path in sorted((stage.root / "out" / stage.speaker).glob("*.mp4"))]
+    artifacts = read_speaker_artifacts(stage.root / "data" / stage.speaker)
+    page = speaker_page(stage.speaker, artifacts, parameters, dubs, config, stage.progress)
+    write_text(stage.out / "report.html", page)
+    stage.progress(4, 4)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,39 @@
+"""What the training and rendering stages read of one speaker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from talkhead_core.artifacts import read_arrays
+from talkhead_core.errors import InputError
+from talkhead_core.training.portrait_dataset import PortraitDataset
+from tasks.stage import Stage
+
+__all__ = ["load_dataset", "load_features"]
+
+
+def load_dataset(stage: Stage, size_px: int, *, clean: bool = False) -> PortraitDataset:
+    """The speaker's frames, labels, plate and track at ``size_px``; ``clean`` takes the clip with hands removed."""
+    return PortraitDataset.load(
+        clip=stage.inputs("inpaint") / "clean.mkv" if clean else stage.inputs("ingest") / "clip.mkv",
+        labels=stage.inputs("segment") / "labels.mkv",
+        plate=stage.inputs("segment") / "background.png",
+        track=stage.inputs("track_head") / "track.safetensors",
+        size_px=size_px,
+    )
+
+
+def load_features(path: Path, frames: int) -> np.ndarray:
+    """Speech features ``[frames, window, channels]``, row ``i`` for frame id ``i``.
+
+    Raises:
+        InputError: a frame has no features.
+    """
+    arrays = read_arrays(path)
+    row_of = {int(frame): row for row, frame in enumerate(arrays["frame_id"])}
+    missing = [frame for frame in range(frames) if frame not in row_of]
+    if missing:
+        raise InputError(f"{path}: no speech features for frame {missing[0]}; rerun speech_features")
+    return arrays["features"][[row_of[frame] for frame in range(frames)]]

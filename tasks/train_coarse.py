@@ -1,0 +1,141 @@
+"""Train lip codes, lip encoder and the head field on independent rays."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from talkhead_core.artifacts import whole_file
+from talkhead_core.face.lip_codes import LipCodes, mouth_opening_cm
+from talkhead_core.fields.head_field import HeadFieldConfig
+from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig, measured_reach
+from talkhead_core.rendering.shell_cache import ShellCache
+from talkhead_core.rendering.speaker_model import SpeakerModel
+from talkhead_core.rendering.talking_head import TalkingHead
+from talkhead_core.training.checkpoints import CheckpointStore, signature
+from talkhead_core.training.head_training import HeadTrainer, HeadTrainingConfig
+from talkhead_core.training.lip_training import LipTrainingConfig, predict_lip_codes, train_lip_encoder
+from talkhead_core.training.portrait_dataset import PortraitDataset
+from talkhead_core.training.ray_sampling import mouth_boxes
+from talkhead_core.types import Label
+from tasks.speaker_data import load_dataset, load_features
+from tasks.stage import Stage, main
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCoarseConfig:
+    """The section ``train_coarse``.
+
+    Args:
+        size_px: side of the frames trained on.
+        head: training of the head field.
+        field: its sizes.
+        shell: sizes of the shell.
+        lips: training of the lip encoder.
+    """
+
+    size_px: int = 256
+    head: HeadTrainingConfig = dataclasses.field(default_factory=HeadTrainingConfig)
+    field: HeadFieldConfig = dataclasses.field(default_factory=HeadFieldConfig)
+    shell: HeadShellConfig = dataclasses.field(default_factory=HeadShellConfig)
+    lips: LipTrainingConfig = dataclasses.field(default_factory=LipTrainingConfig)
+
+
+def run(stage: Stage) -> None:
+    """Read the prepared speaker, train, write ``model.safetensors``, ``model.json`` and ``history.parquet``."""
+    config = stage.section(TrainCoarseConfig)
+    dataset = load_dataset(stage, config.size_px)
+    features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
+    model, codes = initial_model(dataset, features, config, stage)
+    train_head(stage, model, dataset, codes, config.head)
+
+
+def initial_model(
+    dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage
+) -> tuple[SpeakerModel, np.ndarray]:
+    """A model with trained lips and an untrained head, and the lip codes of every frame."""
+    track, train = dataset.track, dataset.train_ids
+    lip_codes = LipCodes.fit(track.mesh_cm[train], track.shape_cm, config.field.lip_codes)
+    codes = lip_codes.encode(track.mesh_cm, track.shape_cm)
+    encoder = train_lip_encoder(features, codes, train, config.lips, stage.progress)
+    looked_at = train[:: max(1, len(train) // 40)]
+    reach = measured_reach(
+        track.shape_cm,
+        track.rotation[looked_at],
+        track.translation_cm[looked_at],
+        dataset.labels[looked_at] == Label.HEAD,
+        track.camera(dataset.size_px),
+        config.shell,
+    )
+    opening = mouth_opening_cm(track.mesh_cm)
+    widest = train[np.argsort(opening[train])[-max(1, len(train) // 10) :]]
+    shell = HeadShell(
+        shape_cm=track.shape_cm,
+        displacement_mean_cm=lip_codes.mesh_mean_cm,
+        displacement_basis_cm=lip_codes.mesh_basis_cm,
+        canonical_codes=codes[widest].mean(axis=0),
+        reach_cm=reach,
+        config=config.shell,
+    )
+    torch.manual_seed(config.head.seed)
+    field_config = dataclasses.replace(config.field, expression=track.expression.shape[1])
+    model = SpeakerModel(
+        head=TalkingHead(shell, field_config, len(dataset.frames)),
+        lip_encoder=encoder,
+        lip_codes=lip_codes,
+        expression_mean=track.expression[train].mean(axis=0),
+        expression_std=track.expression[train].std(axis=0) + 1e-4,
+        appearance=np.zeros(config.field.appearance, np.float32),
+        size_px=config.size_px,
+    )
+    predicted = predict_lip_codes(encoder, features)
+    held_out = dataset.held_out_ids
+    heard, seen = (lip_codes.opening_cm(part[held_out], track.shape_cm) for part in (predicted, codes))
+    model.record["lips"] = {
+        "held_out_opening_r": float(np.corrcoef(heard, seen)[0, 1]) if heard.std() > 0 and seen.std() > 0 else 0.0,
+        "held_out_opening_sd_ratio": float(heard.std() / max(seen.std(), 1e-9)),
+    }
+    return model, codes
+
+
+def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, codes: np.ndarray, config: HeadTrainingConfig) -> None:
+    """Train the head field of ``model`` and write the stage's outputs; also serves ``train_fine``."""
+    track = dataset.track
+    cache = ShellCache(model.head.shell, track.camera(dataset.size_px), track.rotation, track.translation_cm, codes, stage.progress)
+    expression = np.clip((track.expression - model.expression_mean) / model.expression_std, -4, 4).astype(np.float32)
+    inputs = [stage.inputs("ingest") / "clip.mkv", stage.inputs("track_head") / "track.safetensors", stage.inputs("segment") / "labels.mkv"]
+    if stage.name != "train_coarse":
+        inputs.append(stage.inputs("train_coarse") / "model.safetensors")
+    run_id = signature(
+        dataclasses.asdict(config), dataclasses.asdict(model.head.config), dataclasses.asdict(model.head.shell.config), *inputs
+    )
+    store = CheckpointStore(stage.root / "checkpoints" / stage.speaker / stage.name / run_id)
+    trainer = HeadTrainer(
+        head=model.head,
+        dataset=dataset,
+        cache=cache,
+        conditions=(codes, expression),
+        boxes=mouth_boxes(model.head.shell, dataset, codes),
+        config=config,
+        store=store,
+    )
+    history = trainer.train(stage.progress)
+    model.appearance = model.head.appearance.detach()[dataset.train_ids].mean(dim=0).numpy()
+    model.record[stage.name] = {"steps": config.iterations, "signature": run_id, "kernel": model.head.field.encoder.kernel_name}
+    write_history(stage, history)
+    model.save(stage.out)
+    store.clear()
+
+
+def write_history(stage: Stage, history: list[dict[str, float]]) -> None:
+    """Write ``history.parquet``, whole."""
+    with whole_file(stage.out / "history.parquet") as temporary:
+        pd.DataFrame(history).assign(stage=stage.name).to_parquet(temporary, index=False)
+
+
+if __name__ == "__main__":
+    main(run)

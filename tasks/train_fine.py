@@ -1,0 +1,36 @@
+"""Sharpen the head field: patches under a structural loss, rates that fade out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from talkhead_core.rendering.speaker_model import SpeakerModel
+from talkhead_core.training.head_training import HeadTrainingConfig
+from tasks.speaker_data import load_dataset
+from tasks.stage import Stage, main
+from tasks.train_coarse import train_head
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainFineConfig:
+    """The section ``train_fine``.
+
+    Args:
+        head: training of the head field.
+    """
+
+    head: HeadTrainingConfig = dataclasses.field(default_factory=HeadTrainingConfig)
+
+
+def run(stage: Stage) -> None:
+    """Go on from ``train_coarse``; write ``model.safetensors``, ``model.json`` and ``history.parquet``."""
+    config = stage.section(TrainFineConfig)
+    model = SpeakerModel.load(stage.inputs("train_coarse"))
+    dataset = load_dataset(stage, model.size_px)
+    codes = model.lip_codes.encode(dataset.track.mesh_cm, dataset.track.shape_cm)
+    train_head(stage, model, dataset, codes, config.head)
+
+
+if __name__ == "__main__":
+    main(run)
