@@ -164,20 +164,20 @@ def _across(face_cm: FloatArray, ring: np.ndarray) -> FloatArray:
 
 
 def _closing(face_cm: FloatArray) -> FloatArray:
-    """From the photograph's smile to closed lips at rest."""
+    """From the photograph's smile to lips at rest that meet along one line."""
     displacement = np.zeros_like(face_cm)
     middle = face_cm[[UPPER_LIP[0, 0], UPPER_LIP[0, -1]], 0].mean()
     upper, lower = face_cm[13, 1], face_cm[14, 1]
-    line = upper - 0.30 * (upper - lower)
+    across = _across(face_cm, UPPER_LIP[-1])
+    seam = (face_cm[UPPER_LIP[-1]] + face_cm[LOWER_LIP[-1]]) / 2
+    seam[:, 0] = middle + (seam[:, 0] - middle) * 0.83
+    seam[:, 1] = upper - 0.30 * (upper - lower) - 0.07 * np.abs(across) ** 2.5 + 0.03 * np.cos(across * np.pi * 1.5) * (1 - across**2)
+    seam[:, 2] += 0.42 * across**2
     for rings in (UPPER_LIP, LOWER_LIP):
         inner = face_cm[rings[-1]]
         for ring in rings:
-            across = _across(face_cm, ring)
             points = face_cm[ring]
-            height = (points[:, 1] - inner[:, 1]) * 1.12
-            target_x = middle + (points[:, 0] - middle) * 0.83
-            target_y = line + height - 0.07 * np.abs(across) ** 2.5 + 0.03 * np.cos(across * np.pi * 1.5) * (1 - across**2)
-            displacement[ring] = np.stack([target_x, target_y, points[:, 2] + 0.42 * across**2], axis=1) - points
+            displacement[ring] = seam + (points - inner) * (0.83, 1.12, 1.0) - points
     return displacement
 
 
@@ -209,7 +209,7 @@ def _lip_movements(face_cm: FloatArray) -> dict[str, FloatArray]:
             zero = np.zeros_like(x)
             thickness = face_cm[ring, 1] - face_cm[rings[-1], 1]
             fields["wide"][ring] = np.stack([0.17 * x, -0.12 * thickness, -0.16 * across**2], axis=1)
-            fields["rounded"][ring] = np.stack([-0.30 * x, 0.22 * thickness, 0.28 + 0.22 * arch], axis=1)
+            fields["rounded"][ring] = np.stack([-0.30 * x, 0.22 * thickness - 0.11 * arch, 0.28 + 0.22 * arch], axis=1)
             fields["upper_raised"][ring] = np.stack([zero, 0.22 * arch * (side > 0), zero], axis=1)
             fields["lower_dropped"][ring] = np.stack([zero, -0.30 * arch * (side < 0), -0.05 * arch * (side < 0)], axis=1)
             tuck = arch * (side < 0)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talkhead_core.demo.head_mesh import FOCAL_PER_WIDTH, HeadMesh, Part, build_head_mesh
+from talkhead_core.demo.head_mesh import FOCAL_PER_WIDTH, HeadMesh, Part, build_head_mesh, mouth_opening_cm
 from talkhead_core.demo.photograph import WINDOW_ORIGIN_PX, WINDOW_SIZE_PX, Photograph
-from talkhead_core.demo.rasteriser import Canvas
+from talkhead_core.demo.rasteriser import Canvas, Rule
 from talkhead_core.demo.visemes import MouthShape
 from talkhead_core.types import Camera, FloatArray, Image, Label
 
@@ -72,7 +72,7 @@ class Figure:
             for name in ("face", "shell", "back", "neck", "upper_teeth", "lower_teeth")
         }
         self._eye_uv = [photograph.texture_uv(eye.photo_px) for eye in self.mesh.eyes]
-        self._tongue, self._cavity = _tongue_texture(), _cavity_texture()
+        self._tongue, self._cavity, self._shadow = _tongue_texture(), _cavity_texture(), _lip_shadow_texture()
         self._px_per_photo_px = size_px / WINDOW_SIZE_PX
 
     def face_cm(self, face: Face) -> FloatArray:
@@ -109,7 +109,7 @@ class Figure:
         photo = self._photograph
         self._part(pose, mesh.back, mesh.back.vertices_cm, self._uv["back"], photo.head, Label.HEAD, 0.82)
         self._neck(pose)
-        self._mouth(pose, face, jaw)
+        self._mouth(pose, face, mesh_cm, jaw)
         for eye, uv, follows in zip(mesh.eyes, self._eye_uv, mesh.eye_gaze, strict=True):
             looking = uv - follows[:, None] * face.gaze_px * photo.scale
             self._part(pose, eye, eye.vertices_cm, looking, photo.head, Label.HEAD)
@@ -132,18 +132,18 @@ class Figure:
         moved[:, 2] += pivot + shift - turn @ pivot
         return moved
 
-    def _mouth(self, pose: HeadPose, face: Face, jaw: float) -> None:
+    def _mouth(self, pose: HeadPose, face: Face, face_cm: FloatArray, jaw: float) -> None:
         mesh, photo = self.mesh, self._photograph
         bone = mesh.expressions.with_jaw
-        self._part(pose, mesh.cavity, bone(mesh.cavity.vertices_cm, 0.5 * jaw), mesh.cavity.photo_px * 63, self._cavity, Label.HEAD)
-        tongue_cm = bone(mesh.tongue.vertices_cm, 0.85 * jaw)
-        tongue_cm = tongue_cm + face.mouth.tongue * np.array([0.0, 0.55, 0.45])
-        self._part(pose, mesh.tongue, tongue_cm, mesh.tongue.photo_px * 63, self._tongue, Label.HEAD)
-        # Less light gets in through a narrower opening.
-        light = 0.62 + 0.25 * min(1.0, jaw)
+        opening_cm, opening_uv = mouth_opening_cm(face_cm), mesh.opening.photo_px * 63
+        self._part(pose, mesh.opening, opening_cm, opening_uv, self._cavity, Label.HEAD, rule="opening")
+        tongue_cm = bone(mesh.tongue.vertices_cm, 0.85 * jaw) + face.mouth.tongue * np.array([0.0, 0.55, 0.45])
+        self._part(pose, mesh.tongue, tongue_cm, mesh.tongue.photo_px * 63, self._tongue, Label.HEAD, rule="inside")
         lower_cm = bone(mesh.lower_teeth.vertices_cm, jaw)
-        self._part(pose, mesh.lower_teeth, lower_cm, self._uv["lower_teeth"], photo.teeth, Label.HEAD, light * 0.82)
-        self._part(pose, mesh.upper_teeth, mesh.upper_teeth.vertices_cm, self._uv["upper_teeth"], photo.teeth, Label.HEAD, light)
+        self._part(pose, mesh.lower_teeth, lower_cm, self._uv["lower_teeth"], photo.teeth, Label.HEAD, 0.78, rule="inside")
+        upper_cm = mesh.upper_teeth.vertices_cm
+        self._part(pose, mesh.upper_teeth, upper_cm, self._uv["upper_teeth"], photo.teeth, Label.HEAD, 0.94, rule="inside")
+        self._part(pose, mesh.opening, opening_cm, opening_uv, self._shadow, Label.HEAD, rule="inside")
 
     def _neck(self, pose: HeadPose) -> None:
         mesh = self.mesh
@@ -160,14 +160,24 @@ class Figure:
         self._draw(with_head * share + with_torso * (1 - share), mesh.neck, self._uv["neck"], self._photograph.neck, Label.NECK)
 
     def _part(
-        self, pose: HeadPose, part: Part, vertices_cm: FloatArray, uv: FloatArray, texture: Image, label: Label, light: float = 1.0
+        self,
+        pose: HeadPose,
+        part: Part,
+        vertices_cm: FloatArray,
+        uv: FloatArray,
+        texture: Image,
+        label: Label,
+        light: float = 1.0,
+        rule: Rule = "visible",
     ) -> None:
-        self._draw(vertices_cm @ pose.rotation.T + pose.translation_cm, part, uv, texture, label, light)
+        self._draw(vertices_cm @ pose.rotation.T + pose.translation_cm, part, uv, texture, label, light, rule)
 
-    def _draw(self, camera_cm: FloatArray, part: Part, uv: FloatArray, texture: Image, label: Label, light: float = 1.0) -> None:
+    def _draw(
+        self, camera_cm: FloatArray, part: Part, uv: FloatArray, texture: Image, label: Label, light: float = 1.0, rule: Rule = "visible"
+    ) -> None:
         pixels = self.camera.project(camera_cm) * _SUPERSAMPLING
         vertices = np.column_stack([pixels, camera_cm[:, 2]])
-        self._canvas.draw(vertices, uv, part.triangles, texture, int(label), light)
+        self._canvas.draw(vertices, uv, part.triangles, texture, int(label), light, rule)
 
 
 def _tongue_texture() -> Image:
@@ -182,6 +192,16 @@ def _tongue_texture() -> Image:
 
 def _cavity_texture() -> Image:
     v, u = np.mgrid[0:64, 0:64] / 63.0
-    light = 0.6 + 0.5 * np.clip(v, 0, 1) - 0.35 * np.abs(u - 0.5)
-    colour = np.array([58.0, 20.0, 20.0]) * light[..., None]
+    light = 0.55 + 0.6 * np.clip(v, 0, 1) - 0.35 * np.abs(u - 0.5)
+    colour = np.array([62.0, 24.0, 24.0]) * light[..., None]
     return np.dstack([colour, np.full_like(u, 255)]).round().astype(np.uint8)
+
+
+def _lip_shadow_texture() -> Image:
+    """What the lips keep from the light: most under the upper one and in the corners."""
+    v, u = np.mgrid[0:64, 0:64] / 63.0
+    under = 0.60 * np.clip(1 - v / 0.35, 0, 1) ** 1.5
+    above = 0.45 * np.clip(1 - (1 - v) / 0.18, 0, 1)
+    corners = np.clip((np.abs(u - 0.5) - 0.22) / 0.28, 0, 1) ** 1.6
+    alpha = 1 - (1 - under) * (1 - above) * (1 - 0.92 * corners)
+    return np.dstack([np.broadcast_to(np.array([44.0, 16.0, 16.0]), (64, 64, 3)), alpha * 255]).round().astype(np.uint8)

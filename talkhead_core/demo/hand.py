@@ -36,27 +36,31 @@ _FINGERS = {
     ),
 }
 _WRIST_XY = np.array([0.5, 0.62])
+# Width of the drawing in widths of the frame; sprites are kept finer than they are placed.
+_HAND_SCALE, _PLACED_SCALE = 0.57, 0.5
+# The hand stays below this height, and so below the face, as a share of the frame's.
+_HIGHEST = 0.5
 
 
 _Keys = tuple[tuple[float, float, float, float], ...]
 _SWEEP: _Keys = (
-    (0.00, 1.02, 1.42, -25.0),
-    (0.36, 0.66, 0.93, -12.0),
-    (0.62, 0.30, 0.96, 14.0),
-    (1.65, 0.30, 0.96, 14.0),
-    (1.95, 0.64, 0.90, -14.0),
-    (2.35, 1.05, 1.42, -30.0),
+    (0.00, 0.98, 1.36, -25.0),
+    (0.52, 0.66, 0.90, -12.0),
+    (0.86, 0.31, 0.92, 14.0),
+    (1.90, 0.31, 0.92, 14.0),
+    (2.24, 0.64, 0.88, -14.0),
+    (2.80, 0.99, 1.36, -28.0),
 )
 _BEAT: _Keys = (
-    (0.00, 0.10, 1.45, 20.0),
-    (0.40, 0.36, 1.00, 12.0),
-    (0.60, 0.40, 0.92, 8.0),
-    (0.80, 0.36, 1.02, 14.0),
-    (1.00, 0.41, 0.93, 6.0),
-    (1.25, 0.36, 1.03, 12.0),
-    (1.75, 0.08, 1.45, 24.0),
+    (0.00, 0.14, 1.38, 20.0),
+    (0.52, 0.36, 0.96, 12.0),
+    (0.72, 0.40, 0.88, 8.0),
+    (0.92, 0.36, 0.98, 14.0),
+    (1.12, 0.41, 0.89, 6.0),
+    (1.36, 0.36, 0.99, 12.0),
+    (1.92, 0.12, 1.38, 24.0),
 )
-_CROSS: _Keys = ((0.00, 1.10, 1.30, -35.0), (0.50, 0.58, 0.92, -8.0), (1.55, 0.58, 0.92, -8.0), (2.05, -0.05, 1.35, 30.0))
+_CROSS: _Keys = ((0.00, 1.04, 1.28, -35.0), (0.56, 0.60, 0.89, -8.0), (1.60, 0.60, 0.89, -8.0), (2.32, 0.00, 1.30, 30.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +87,16 @@ class Gesture:
 
 def gestures(duration_s: float) -> tuple[Gesture, ...]:
     """The visits that fit into a clip: one near its start, then about one every five seconds."""
-    kinds = ((_SWEEP, "open", False), (_BEAT, "relaxed", True), (_CROSS, "open", False))
+    kinds = [(_SWEEP, "open", False), (_BEAT, "relaxed", True), (_CROSS, "open", False)]
     visits: list[Gesture] = []
     start_s = 0.9
     while True:
-        keys, shape, mirrored = kinds[len(visits) % len(kinds)]
-        visit = Gesture(start_s=start_s, shape=shape, mirrored=mirrored, keys=keys)
-        if visit.end_s > duration_s - 0.1:
+        turn = len(visits) % len(kinds)
+        ahead = (
+            Gesture(start_s=start_s, shape=shape, mirrored=mirrored, keys=keys) for keys, shape, mirrored in kinds[turn:] + kinds[:turn]
+        )
+        visit = next((visit for visit in ahead if visit.end_s <= duration_s - 0.1), None)
+        if visit is None:
             return tuple(visits)
         visits.append(visit)
         start_s = visit.end_s + 2.9
@@ -119,11 +126,8 @@ class Hand:
 
     def __init__(self, size_px: int, fps: float, seed: int) -> None:
         self._size_px, self._shutter_s = size_px, 0.5 / fps
-        rng = np.random.default_rng([seed, 5])
-        scale = 0.62 * size_px / _DRAWN_PX
-        side = round(_DRAWN_PX * scale * 2)
-        self._sprites = {shape: cv2.resize(_drawn(shape, rng), (side, side * 2), interpolation=cv2.INTER_AREA) for shape in _FINGERS}
-        self._scale = 0.5
+        self._seed, self._sprites = seed, dict[str, FloatArray]()
+        self._first_row = int(_HIGHEST * size_px)
 
     def draw(self, visits: Sequence[Gesture], time_s: float) -> FloatArray | None:
         """Premultiplied RGBA ``[size, size, 4]`` (alpha 0 to 1) around ``time_s``; ``None`` while the hand is away."""
@@ -137,21 +141,29 @@ class Hand:
         total = np.zeros((self._size_px, self._size_px, 4), np.float32)
         for step in range(steps):
             offset_s = ((step + 0.5) / steps - 0.5) * self._shutter_s
-            total += self._placed(visit, time_s + offset_s)
+            total[self._first_row :] += self._placed(visit, time_s + offset_s)
         return total / steps
+
+    def _sprite(self, shape: str) -> FloatArray:
+        if shape not in self._sprites:
+            drawn = _drawn(shape, np.random.default_rng([self._seed, 5]))
+            side = round(_HAND_SCALE * self._size_px / _PLACED_SCALE)
+            self._sprites[shape] = np.asarray(cv2.resize(drawn, (side, side * 2), interpolation=cv2.INTER_AREA), np.float32)
+        return self._sprites[shape]
 
     def _placed(self, visit: Gesture, time_s: float) -> FloatArray:
         wrist, angle_deg = hand_path(visit, time_s)
-        sprite = self._sprites[visit.shape]
-        height, width = sprite.shape[:2]
+        sprite = self._sprite(visit.shape)
+        width = sprite.shape[1]
         angle = np.radians(angle_deg)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * self._scale
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * _PLACED_SCALE
         if visit.mirrored:
             turn = turn @ np.diag([-1.0, 1.0])
         pivot = _WRIST_XY * width
         shift = wrist * self._size_px - turn @ pivot
         matrix = np.column_stack([turn, shift + turn @ (0.5, 0.5) - 0.5])
-        placed = cv2.warpAffine(sprite, matrix, (self._size_px, self._size_px), flags=cv2.INTER_LINEAR)
+        matrix[1, 2] -= self._first_row
+        placed = cv2.warpAffine(sprite, matrix, (self._size_px, self._size_px - self._first_row), flags=cv2.INTER_LINEAR)
         return np.asarray(placed, np.float32)
 
 
@@ -167,7 +179,9 @@ def _drawn(shape: str, rng: np.random.Generator) -> FloatArray:
     sleeve = np.where(y > 0.73, sleeve, 0)
     cuff = _limbs(x, y, ((0.5, 0.735, 0.094, 0.5, 0.765, 0.096),), join=0.01)
     cuff = np.where((y > 0.715) & (y < 0.785), cuff, 0)
-    hand_colour = _skin(x, y, hand, shape, rng)
+    hand_colour = np.broadcast_to(_SKIN, (height, width, 3)).copy()
+    bare = int(0.85 * width)
+    hand_colour[:bare] = _skin(x[:bare], y[:bare], shape, rng)
     folds = np.sin(y * 46 + 5 * np.sin(x * 17) + 2 * cv2.GaussianBlur(rng.normal(size=x.shape), (0, 0), 14) * 14)
     sleeve_height = np.where(sleeve > 0, sleeve + 0.006 * folds * (sleeve > 0.02), 0)
     picture = np.zeros((height, width, 4), np.float32)
@@ -208,7 +222,7 @@ def _shine(surface: FloatArray) -> FloatArray:
     return np.clip(_normals(surface) @ (half / np.linalg.norm(half)), 0, 1) ** 20
 
 
-def _skin(x: FloatArray, y: FloatArray, hand: FloatArray, shape: str, rng: np.random.Generator) -> FloatArray:
+def _skin(x: FloatArray, y: FloatArray, shape: str, rng: np.random.Generator) -> FloatArray:
     """Skin with redder knuckles and finger tips, nails and a fine grain."""
     colour = np.broadcast_to(_SKIN, (*x.shape, 3)).copy()
     grain = cv2.GaussianBlur(rng.normal(size=x.shape), (0, 0), 2.5)

@@ -13,10 +13,10 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.sparse import coo_matrix, csr_matrix
 
 from talkhead_core.demo.expressions import LEFT_EYE_CORNERS, LOWER_LIP, RIGHT_EYE_CORNERS, UPPER_LIP, Expressions, build_expressions
-from talkhead_core.demo.photograph import HAIR_OUTLINE, JAW, WINDOW_ORIGIN_PX, WINDOW_SIZE_PX, photograph_landmarks
+from talkhead_core.demo.photograph import HAIR_OUTLINE, JAW_OUTLINE, WINDOW_ORIGIN_PX, WINDOW_SIZE_PX, photograph_landmarks
 from talkhead_core.types import OUTER_EYE_DISTANCE_CM, Camera, FloatArray
 
-__all__ = ["FOCAL_PER_WIDTH", "HeadMesh", "Part", "build_head_mesh", "face_triangles"]
+__all__ = ["FOCAL_PER_WIDTH", "HeadMesh", "Part", "build_head_mesh", "face_triangles", "mouth_opening_cm"]
 
 FOCAL_PER_WIDTH = 2.4
 """A portrait lens: the focal length in widths of the clip."""
@@ -66,6 +66,7 @@ _OVAL = np.array(
 )
 _POLAR_CENTRE_PX = np.array([225.0, 112.0])
 _ANGLES, _SHELL_RINGS = 144, 12
+_OPENING_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ class HeadMesh:
         upper_teeth: teeth of the upper jaw.
         lower_teeth: teeth of the lower jaw, at rest.
         tongue: at rest.
-        cavity: the dark behind them.
+        opening: from the inner edge of the upper lip to that of the lower one; ``photo_px`` runs over the unit square.
         neck: from behind the jaw to inside the collar.
         neck_head_share: ``[neck]`` 1 where it moves with the head, 0 where with the torso.
     """
@@ -121,7 +122,7 @@ class HeadMesh:
     upper_teeth: Part
     lower_teeth: Part
     tongue: Part
-    cavity: Part
+    opening: Part
     neck: Part
     neck_head_share: FloatArray
 
@@ -238,7 +239,7 @@ def _shell(points: FloatArray) -> tuple[FloatArray, np.ndarray, csr_matrix, Floa
     """Rings from inside the face oval out to the head's edge, and their mirror image behind."""
     angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    outline = np.concatenate([HAIR_OUTLINE, points[list(JAW), :2][::-1][1:-1]])
+    outline = np.concatenate([HAIR_OUTLINE, JAW_OUTLINE[::-1]])
     dense = np.concatenate([np.linspace(a, b, 12, endpoint=False) for a, b in zip(outline, np.roll(outline, -1, axis=0), strict=True)])
     oval_px = points[_OVAL, :2]
     dense_oval = np.concatenate([np.linspace(a, b, 8, endpoint=False) for a, b in zip(oval_px, np.roll(oval_px, -1, axis=0), strict=True)])
@@ -270,7 +271,9 @@ def _shell(points: FloatArray) -> tuple[FloatArray, np.ndarray, csr_matrix, Floa
     shell = np.concatenate(rings)
     behind = np.concatenate(back)
     back_triangles = _strip(_SHELL_RINGS - 3, _ANGLES, closed=True)
-    has_hair = np.tile(jaw < 0.5, _SHELL_RINGS - 3)
+    # Behind the ears, which hang lower on the right of the picture, there is nothing to see.
+    lowest = np.where(directions[:, 0] > 0, 127.0, 119.0)
+    has_hair = np.tile(_POLAR_CENTRE_PX[1] + directions[:, 1] * outer_radius < lowest, _SHELL_RINGS - 3)
     back_triangles = back_triangles[has_hair[back_triangles].all(axis=1)]
     follows = _follows(points, angles, rings, jaw)
     return shell, _strip(_SHELL_RINGS, _ANGLES, closed=True), follows, behind, back_triangles
@@ -301,14 +304,14 @@ def _follows(points: FloatArray, angles: FloatArray, rings: list[FloatArray], ja
 def _eye(lift: _Lift, landmarks: FloatArray, corners: tuple[int, int]) -> tuple[Part, FloatArray]:
     """A slightly bulging patch just behind the lids, and how far its colours follow the gaze."""
     a, b = sorted((landmarks[corners[0]], landmarks[corners[1]]), key=lambda point: point[0])
-    centre, half = (a + b) / 2, np.linalg.norm((b - a)[:2]) / 2
+    centre, half = (a + b) / 2, float(np.linalg.norm((b - a)[:2])) / 2
     along = (b - a)[:2] / (2 * half)
     s, t = np.meshgrid(np.linspace(-1.25, 1.25, 17), np.linspace(-0.75, 0.75, 11))
     place = centre[:2] + half * (s[..., None] * along + t[..., None] * np.array([-along[1], along[0]]))
     depth = centre[2] + s * (b - a)[2] / 2 - 2.2 * np.clip(1 - s**2 - t**2, 0, 1) + 1.6
     photo = np.concatenate([place, depth[..., None]], axis=-1).reshape(-1, 3)
     gaze = np.clip(1.15 - s**2 * 1.15, 0, 1) * np.clip(1 - (t / 0.75) ** 4, 0, 1)
-    return lift.part(photo, _strip(*s.shape, closed=False)), gaze.ravel()
+    return lift.part(photo, _strip(*s.shape, closed=False)), np.asarray(gaze.ravel(), float)
 
 
 def _grid(x: tuple[float, float], y: tuple[float, float], depth: float, bend: float, columns: int = 13, rows: int = 5) -> FloatArray:
@@ -324,25 +327,35 @@ def _mouth_parts(lift: _Lift, points: FloatArray) -> dict[str, Part]:
     x = (left[0] - 1.0, right[0] + 1.0)
     inside = float(upper[2] + lower[2]) / 2
     grid = _strip(5, 13, closed=False)
+    unit = np.stack(np.meshgrid(np.linspace(0, 1, 11), np.linspace(0, 1, _OPENING_ROWS)), axis=-1).reshape(-1, 2)
     # Upper teeth are where the photograph has them; the lower ones are their mirror image, just behind.
     teeth = _grid(x, (upper[1] - 3.0, lower[1] + 1.5), inside + 2.5, 9.0)
     mirrored = _grid((left[0] + 4.0, right[0] - 4.0), (lower[1] - 2.2, lower[1] + 5.0), inside + 4.5, 9.0)
     mirrored_colours = _grid((left[0] + 1.0, right[0] - 1.0), (lower[1] + 0.2, upper[1] - 3.0), 0.0, 0.0)[:, :2]
     tongue = _grid((left[0] + 9.0, right[0] - 9.0), (lower[1] + 1.0, lower[1] + 9.0), inside + 7.0, 4.0)
     tongue_colours = _grid((0.0, 1.0), (0.0, 1.0), 0.0, 0.0)[:, :2]
-    cavity = _grid((left[0], right[0]), (upper[1] - 4.0, lower[1] + 7.0), inside + 12.0, 14.0)
     return {
         "upper_teeth": lift.part(teeth, grid),
         "lower_teeth": lift.part(mirrored, grid, mirrored_colours),
         "tongue": lift.part(tongue, grid, tongue_colours),
-        "cavity": lift.part(cavity, grid, tongue_colours),
+        "opening": Part(
+            vertices_cm=mouth_opening_cm(lift.to_head(points)), photo_px=unit, triangles=_strip(_OPENING_ROWS, 11, closed=False)
+        ),
     }
+
+
+def mouth_opening_cm(face_cm: FloatArray) -> FloatArray:
+    """Vertices of ``HeadMesh.opening`` for a face ``[468, 3]``: a little behind the inner edges of the lips."""
+    share = np.linspace(0, 1, _OPENING_ROWS)[:, None, None]
+    rows = face_cm[UPPER_LIP[-1]] * (1 - share) + face_cm[LOWER_LIP[-1]] * share
+    return np.asarray(rows - (0.0, 0.0, 0.12), float).reshape(-1, 3)
 
 
 def _neck(lift: _Lift) -> tuple[Part, FloatArray]:
     u, v = np.meshgrid(np.linspace(176.0, 266.0, 19), np.linspace(118.0, 212.0, 17))
-    depth = 17.0 + 24.0 * np.clip(np.abs(u - 221.0) / 36.0, 0, 1.2) ** 2
+    # Further back than the chin gets with the jaw wide open.
+    depth = 30.0 + 14.0 * np.clip(np.abs(u - 221.0) / 36.0, 0, 1.2) ** 2
     photo = np.stack([u, v, depth], axis=-1).reshape(-1, 3)
     share = np.asarray(np.clip((200.0 - v) / 38.0, 0, 1), float)
-    share = share * share * (3 - 2 * share)
-    return lift.part(photo, _strip(*u.shape, closed=False)), share.ravel()
+    smooth = share * share * (3 - 2 * share)
+    return lift.part(photo, _strip(*u.shape, closed=False)), np.asarray(smooth.ravel(), float)

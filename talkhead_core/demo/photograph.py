@@ -15,7 +15,7 @@ import skimage.data
 
 from talkhead_core.types import FloatArray, Image
 
-__all__ = ["WINDOW_ORIGIN_PX", "WINDOW_SIZE_PX", "Photograph", "photograph", "photograph_landmarks"]
+__all__ = ["HAIR_OUTLINE", "JAW_OUTLINE", "WINDOW_ORIGIN_PX", "WINDOW_SIZE_PX", "Photograph", "photograph", "photograph_landmarks"]
 
 WINDOW_ORIGIN_PX = (44.0, -22.0)
 """Upper left corner of the square of the photograph that the clip shows; a little above its upper edge."""
@@ -31,9 +31,9 @@ def _traced(points: str, zoom: float = 1.0, left: float = 0.0) -> FloatArray:
 
 # The hair's outer edge with the ear lobes, from the left lobe over the top to the right one.
 HAIR_OUTLINE = _traced(
-    "205 530 192 524 176 508 166 490 160 474 140 462 118 436 102 412 95 385 93 345 92 300 101 266 118 232 140 202 165 177 195 157 "
-    "225 145 240 130 262 108 290 88 330 76 370 64 405 60 450 62 492 76 522 91 552 108 590 126 618 148 642 184 663 220 676 260 688 300 "
-    "692 345 686 387 676 418 658 448 638 477 614 498 600 508 594 524 585 538 566 549 552 550",
+    "206 528 196 527.5 186 521 178 512 170.5 500 165.5 488 161 474 142 463 118 436 102 412 95 385 93 345 92 300 101 266 118 232 140 202 "
+    "165 177 195 157 225 145 240 130 262 108 290 88 330 76 370 64 405 60 450 62 492 76 522 91 552 108 590 126 618 148 642 184 663 220 "
+    "676 260 688 300 692 345 686 387 676 418 658 448 638 477 614 498 598.5 508 594.5 522 586 535 576 543 564 547 551 547.5",
     zoom=4,
     left=130,
 )
@@ -47,15 +47,12 @@ _TORSO_OUTLINE = _traced(
 _NECK_OUTLINE = _traced(
     "196 100 193 140 187.2 153 186.6 165 188 178 186 192 182 212 262 212 258 196 254 186 255.2 175 256.2 163 254.5 154 250 140 246 100"
 )
-# Everything that is not left of the left cheek or right of the right one, where the face mesh is a little too wide.
-_CHEEKS = _traced(
-    "165 124 181.8 131 183.2 140 184.6 147.5 186 154 188 162 192 172 200 190 248 190 254 172 258.5 163 262.8 157 266 150 267.6 143 "
-    "268.6 136 285 124 310 90 310 0 140 0 140 90"
+# Cheeks, jaw and chin, from the left ear lobe to the right one.
+JAW_OUTLINE = _traced(
+    "181.8 132 182.1 137 182.8 142 184 147 185.4 151 187 155.5 189.5 160 193.5 165 198 169.3 203 172.7 212.5 176.9 224.5 178.4 237.5 176 "
+    "246.2 171.8 251 167.5 255.3 163.6 258.8 159.8 261.8 155 264 151 265.6 147 266.8 142 267.6 137"
 )
-# Lower face contour of the face mesh, ear to ear; the jaw is the head's edge there.
-JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 _INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
-_OVAL_TOP = (361, 323, 454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 162, 127, 234, 93, 132)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +91,7 @@ def photograph_landmarks() -> FloatArray:
         found = face_mesh.process(close).multi_face_landmarks
     assert found, "MediaPipe does not find the face of the photograph that it was chosen for"
     points = np.array([(point.x, point.y, point.z) for point in found[0].landmark]) * size
-    return points + (x, y, 0)
+    return np.asarray(points + (x, y, 0), float)
 
 
 def photograph(scale: float) -> Photograph:
@@ -113,12 +110,12 @@ def photograph(scale: float) -> Photograph:
     soft = cv2.GaussianBlur(big, (0, 0), 0.8 * scale)
     big = cv2.addWeighted(big, 1.45, soft, -0.45, 0)
     landmarks = photograph_landmarks()
-    head_alpha = _head_alpha(big, landmarks, scale)
+    head_alpha = _head_alpha(big, scale)
     torso_alpha = _filled(_TORSO_OUTLINE, size, scale, inset=0.7, feather=0.55)
     return Photograph(
         scale=scale,
         head=_layer(_lips_shaded(big, landmarks, scale), head_alpha, scale),
-        neck=_neck(big, landmarks, scale),
+        neck=_neck(big, scale),
         torso=_torso(big, head_alpha, torso_alpha, scale),
         teeth=_teeth(big, landmarks, scale),
     )
@@ -144,13 +141,10 @@ def _filled(outline: FloatArray, size: int, scale: float, *, inset: float = 0.0,
     return np.asarray(np.clip(distance / (2 * feather) + 0.5, 0, 1), np.float32)
 
 
-def _head_alpha(big: Image, landmarks: FloatArray, scale: float) -> FloatArray:
+def _head_alpha(big: Image, scale: float) -> FloatArray:
     """Face, ears and hair; the hair's edge from its colour against the plain backdrop, the jaw from the face mesh."""
     size = big.shape[0]
-    face = landmarks[[*JAW, *_OVAL_TOP], :2]
-    below_ears = landmarks[list(JAW), :2]
-    outline = np.concatenate([HAIR_OUTLINE, below_ears[::-1]])
-    region = _filled(outline, size, scale, feather=0.6)
+    outline = np.concatenate([HAIR_OUTLINE, JAW_OUTLINE[::-1]])
     core = _filled(outline, size, scale, inset=4.5, feather=0.5)
     beyond = _filled(outline, size, scale, inset=-3.0) < 0.01
     y, x = _rows_and_columns(size, scale)
@@ -163,9 +157,7 @@ def _head_alpha(big: Image, landmarks: FloatArray, scale: float) -> FloatArray:
     hair = np.maximum(core, matte * _filled(outline, size, scale, inset=-1.5, feather=1.0))
     # Below the ears the backdrop gives way to neck and collar, which the matte knows nothing about.
     low = np.clip((y - 112) / 5, 0, 1)
-    jaw = _filled(face, size, scale, inset=-0.4, feather=0.7)
-    cheeks = _filled(_CHEEKS, size, scale, inset=0.3, feather=0.6)
-    return np.maximum(hair * (1 - low) + low * region, jaw) * np.maximum(cheeks, (y < 125).astype(np.float32))
+    return hair * (1 - low) + low * _filled(outline, size, scale, inset=0.25, feather=0.6)
 
 
 def _smooth_colour(picture: np.ndarray, weight: FloatArray, sigma: float) -> FloatArray:
@@ -187,10 +179,12 @@ def _smooth_colour(picture: np.ndarray, weight: FloatArray, sigma: float) -> Flo
     return result / np.maximum(certainty, 1e-6)[..., None]
 
 
-def _layer(picture: np.ndarray, alpha: FloatArray, scale: float) -> Image:
-    """RGBA whose colours at and beyond the edge come from inside, so that no backdrop shines through."""
-    spread = _smooth_colour(picture, (alpha > 0.97).astype(np.float32), 0.9 * scale)
-    keep = np.clip((alpha - 0.7) / 0.3, 0, 1)[..., None]
+def _layer(picture: np.ndarray, alpha: FloatArray, scale: float, rim_px: float = 1.4) -> Image:
+    """RGBA whose colours beyond the edge and in a rim within it come from inside, so that no backdrop shines through."""
+    solid = (alpha > 0.97).astype(np.uint8)
+    depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5) / scale
+    spread = _smooth_colour(picture, (depth > rim_px).astype(np.float32), 0.9 * scale)
+    keep = np.clip((depth - rim_px + 0.5) / 1.0, 0, 1)[..., None]
     colour = picture * keep + spread * (1 - keep)
     return np.dstack([np.clip(colour, 0, 255), alpha * 255]).round().astype(np.uint8)
 
@@ -209,15 +203,14 @@ def _teeth(big: Image, landmarks: FloatArray, scale: float) -> Image:
     white = np.clip((colour[..., 1] / np.maximum(colour[..., 0], 1) - 0.70) / 0.12, 0, 1)
     bright = np.clip((colour[..., 1] - 95) / 50, 0, 1)
     mouth = _filled(landmarks[_INNER_LIPS, :2], big.shape[0], scale, inset=-1.2, feather=0.6)
-    return _layer(big, white * bright * mouth, scale)
+    return _layer(big, white * bright * mouth, scale, rim_px=0.3)
 
 
-def _neck(big: Image, landmarks: FloatArray, scale: float) -> Image:
+def _neck(big: Image, scale: float) -> Image:
     """Skin and collar below the jaw, the skin continued upwards and darker behind the jaw."""
     size = big.shape[0]
     y, x = _rows_and_columns(size, scale)
-    jaw = landmarks[list(JAW), :2]
-    first_row = np.searchsorted(y[:, 0], np.interp(x[0], jaw[:, 0], jaw[:, 1]) + 3.0)[None, :]
+    first_row = np.searchsorted(y[:, 0], np.interp(x[0], JAW_OUTLINE[:, 0], JAW_OUTLINE[:, 1]) + 2.2)[None, :]
     rows = np.arange(size)[:, None]
     source = np.maximum(rows, first_row)
     picture = np.take_along_axis(big, np.broadcast_to(source[..., None], big.shape), axis=0).astype(np.float32)

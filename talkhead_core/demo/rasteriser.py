@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numba
 import numpy as np
 
-__all__ = ["Canvas"]
+__all__ = ["Canvas", "Rule"]
+
+Rule = Literal["visible", "opening", "inside"]
+_RULES = ("visible", "opening", "inside")
 
 
 class Canvas:
@@ -20,12 +25,14 @@ class Canvas:
         self.rgba = np.zeros((height, width, 4), np.float32)  # colour 0..255 times alpha, alpha 0..1
         self.depth = np.full((height, width), -np.inf, np.float32)
         self.label = np.zeros((height, width), np.uint8)
+        self.opening = np.zeros((height, width), np.bool_)
 
     def clear(self) -> None:
         """Make everything transparent."""
         self.rgba.fill(0.0)
         self.depth.fill(-np.inf)
         self.label.fill(0)
+        self.opening.fill(False)
 
     def draw(
         self,
@@ -35,8 +42,20 @@ class Canvas:
         texture: np.ndarray,  # [h, w, 4] uint8, straight alpha
         label: int,
         brightness: float = 1.0,
+        rule: Rule = "visible",
     ) -> None:
-        """Blend triangles over what is there, where they are not behind it."""
+        """Blend triangles over what is there.
+
+        Args:
+            vertices: where.
+            texture_uv: where in the texture.
+            triangles: of the vertices.
+            texture: colours.
+            label: written wherever the result is more than half opaque.
+            brightness: factor on the colours.
+            rule: ``"visible"`` draws what is not behind something; ``"opening"`` does too, and remembers where as an
+                opening; ``"inside"`` draws what is seen through the opening, whatever its depth, in the order of drawing.
+        """
         _draw(
             self.rgba,
             self.depth,
@@ -47,6 +66,8 @@ class Canvas:
             texture,
             label,
             np.float32(brightness),
+            self.opening,
+            _RULES.index(rule),
         )
 
     def halved(self) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +80,7 @@ class Canvas:
 
 
 @numba.njit(cache=True, fastmath=True)
-def _draw(rgba, depth, labels, vertices, texture_uv, triangles, texture, label, brightness):  # type: ignore[no-untyped-def]
+def _draw(rgba, depth, labels, vertices, texture_uv, triangles, texture, label, brightness, opening, rule):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     texture_height, texture_width = texture.shape[:2]
     for t in range(triangles.shape[0]):
@@ -84,7 +105,10 @@ def _draw(rgba, depth, labels, vertices, texture_uv, triangles, texture, label, 
                 if wa < -1e-5 or wb < -1e-5 or wc < -1e-5:
                     continue
                 z = wa * vertices[a, 2] + wb * vertices[b, 2] + wc * vertices[c, 2]
-                if z < depth[y, x]:
+                if rule == 2:
+                    if not opening[y, x]:
+                        continue
+                elif z < depth[y, x]:
                     continue
                 u = wa * texture_uv[a, 0] + wb * texture_uv[b, 0] + wc * texture_uv[c, 0] - 0.5
                 v = wa * texture_uv[a, 1] + wb * texture_uv[b, 1] + wc * texture_uv[c, 1] - 0.5
@@ -104,9 +128,11 @@ def _draw(rgba, depth, labels, vertices, texture_uv, triangles, texture, label, 
                     )
                     rgba[y, x, k] = colour * brightness * alpha + rgba[y, x, k] * (1.0 - alpha)
                 rgba[y, x, 3] = alpha + rgba[y, x, 3] * (1.0 - alpha)
-                if alpha > 0.5:
+                if alpha > 0.5 and rule < 2:
                     depth[y, x] = z
                     labels[y, x] = label
+                if rule == 1:
+                    opening[y, x] = True
 
 
 @numba.njit(cache=True)

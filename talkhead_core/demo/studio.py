@@ -80,6 +80,6 @@ def _draw_lamp(room: np.ndarray) -> None:
     room[int(0.45 * size) :, int(0.893 * size) : int(0.907 * size)] = (72, 64, 58)
     shade = np.array([[0.845, 0.46], [0.955, 0.46], [0.935, 0.26], [0.865, 0.26]]) * size
     mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [shade.astype(np.int32)], 1)
+    cv2.fillPoly(mask, [shade.astype(np.int32)], (1,))
     warm = np.array([250.0, 226.0, 178.0]) - 50 * np.abs(v - 0.36)[..., None] * (1, 2, 3)
     room[mask > 0] = warm[mask > 0]

@@ -131,21 +131,24 @@ def mouth_track(phonemes: Sequence[Phoneme], frames: int, fps: float) -> MouthTr
     times_s = (np.arange(steps) + 0.5) / _STEPS_PER_SECOND
     names = list(VISEMES)
     targets = np.zeros((steps, len(fields(MouthShape))))
-    viseme = np.zeros(steps, np.int64)
+    resting = np.ones(steps, bool)
+    middles_s = (np.arange(frames) + 0.5) / fps
+    viseme = np.zeros(frames, np.int64)
     closed = np.zeros(steps)
     for phoneme in phonemes:
         for name, start_s, end_s in _parts(phoneme):
             inside = (times_s >= start_s) & (times_s < end_s)
             targets[inside] = astuple(_stressed(VISEMES[name], phoneme.symbol))
-            viseme[inside] = names.index(name)
+            resting[inside] = name == "rest"
+            viseme[(middles_s >= start_s) & (middles_s < end_s)] = names.index(name)
             if VISEMES[name].closed:
                 beside_s = np.maximum(start_s - times_s, times_s - end_s) - _CLOSURE_MARGIN_S
                 closed = np.maximum(closed, _smooth_step(1.0 - beside_s / _CLOSING_S))
     smooth = gaussian_filter1d(targets, _LIPS_SMOOTHING_S * _STEPS_PER_SECOND, axis=0)
-    closed = np.maximum(closed, _rest_closure(smooth, viseme == 0))
+    closed = np.maximum(closed, _rest_closure(smooth, resting))
     smooth[:, -1] = closed
-    middles = np.minimum(((np.arange(frames) + 0.5) / fps * _STEPS_PER_SECOND).astype(int), steps - 1)
-    return MouthTrack(shapes=tuple(MouthShape(**_named(row)) for row in smooth[middles]), viseme=viseme[middles])
+    rows = smooth[(middles_s * _STEPS_PER_SECOND).astype(int)]
+    return MouthTrack(shapes=tuple(MouthShape(**_named(row)) for row in rows), viseme=viseme)
 
 
 def _parts(phoneme: Phoneme) -> list[tuple[str, float, float]]:
