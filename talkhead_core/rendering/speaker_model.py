@@ -57,7 +57,7 @@ class SpeakerModel:
         """The field's condition for frames without an appearance code of their own, ``[frames, channels]``."""
         expression = np.clip((expression - self.expression_mean) / self.expression_std, -4.0, 4.0)
         parts = (lip_codes, expression, directions, np.broadcast_to(self.appearance, (len(lip_codes), len(self.appearance))))
-        tensors = [torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)).to(self.head.device) for part in parts]
+        tensors = [torch.from_numpy(np.array(part, dtype=np.float32)).to(self.head.device) for part in parts]
         return self.head.condition(*tensors)
 
     def save(self, folder: Path) -> None:

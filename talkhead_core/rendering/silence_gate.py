@@ -1,0 +1,33 @@
+"""The mouth is closed when nobody speaks."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from talkhead_core.types import FloatArray
+
+__all__ = ["closed_mouth_codes", "gated_codes"]
+
+
+def closed_mouth_codes(lip_codes: FloatArray, opening_cm: FloatArray) -> FloatArray:
+    """The speaker's own closed mouth: mean lip codes ``[L]`` of the tenth of the frames with the smallest opening.
+
+    Args:
+        lip_codes: ``[frames, L]`` of the training frames.
+        opening_cm: ``[frames]``.
+    """
+    count = max(1, len(opening_cm) // 10)
+    return np.asarray(lip_codes[np.argsort(opening_cm)[:count]].mean(axis=0), dtype=np.float32)
+
+
+def gated_codes(lip_codes: FloatArray, speaking: np.ndarray, closed: FloatArray, fade_frames: int = 5) -> FloatArray:
+    """Fade to the closed mouth where ``speaking [frames]`` is false, over ``fade_frames``.
+
+    The gate opens before speech starts (lips part before they sound) and closes after it ends.
+    """
+    if fade_frames < 1:
+        return np.where(speaking[:, None], lip_codes, closed).astype(np.float32)
+    padded = np.convolve(speaking.astype(np.float32), np.ones(2 * (fade_frames // 2) + 1), mode="same") > 0
+    weight = uniform_filter1d(padded.astype(np.float32), fade_frames, mode="nearest")[:, None]
+    return (weight * lip_codes + (1.0 - weight) * closed).astype(np.float32)

@@ -1,0 +1,175 @@
+"""Make a trained speaker say any speech: ``python -m tasks.dub --speaker NAME --audio A --out O.mp4``."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from talkhead_core.artifacts import read_arrays, read_json
+from talkhead_core.audio.denoise import DenoiseConfig, denoise
+from talkhead_core.audio.features import SpeechFeaturesConfig, TrainingStatistics, create_features, driving_features
+from talkhead_core.audio.voice_activity import voice_activity
+from talkhead_core.errors import FootageError, InputError
+from talkhead_core.face.lip_codes import LipCodes
+from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
+from talkhead_core.media.frame_access import FrameAccess
+from talkhead_core.media.mux import mux
+from talkhead_core.media.video_writer import VideoWriter
+from talkhead_core.parameters import require
+from talkhead_core.rendering.portrait_renderer import PortraitRenderer
+from talkhead_core.rendering.pose_replay import longest_shot, mirrored_frames
+from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
+from talkhead_core.rendering.speaker_model import SpeakerModel
+from talkhead_core.speakers import check_speaker_name
+from talkhead_core.training.lip_training import predict_lip_codes
+from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
+from talkhead_core.types import FloatArray, Image
+from tasks.stage import Stage, errors_in_one_line
+
+_LOUDEST_SILENCE = 10 ** (-60 / 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DubConfig:
+    """The section ``dub``.
+
+    Args:
+        torso: ``source`` plays the recorded frame (hands removed) around the head, ``field`` the trained torso.
+        size_px: side of the video; 0 takes the size the model was trained at.
+        samples: samples a ray.
+        feather: width of the head region's soft edge, as a part of the frame's side.
+        silence_fade_frames: over how many frames the mouth closes in silence; 0 at once.
+        silence_gate: close the mouth in silence.
+    """
+
+    torso: Literal["source", "field"] = "source"
+    size_px: int = 0
+    samples: int = 3
+    feather: float = 0.02
+    silence_fade_frames: int = 5
+    silence_gate: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.size_px == 0 or (64 <= self.size_px <= 4096 and self.size_px % 2 == 0), "size_px must be even, 64 to 4096, or 0")
+        require(0.0 < self.feather < 0.2, f"feather must be in (0, 0.2), not {self.feather}")
+
+
+def dub(stage: Stage, audio_path: Path, out: Path) -> None:
+    """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given.
+
+    Raises:
+        FootageError: the audio cannot be read or is silent.
+        InputError: ``out`` is not an ``.mp4``.
+        ConsentError: no valid consent record.
+    """
+    if out.suffix.lower() != ".mp4":
+        raise InputError(f"{out}: a dub is written as .mp4; give a name that ends so")
+    stage.consent()
+    config = stage.section(DubConfig)
+    audio = read_audio(audio_path)
+    if np.abs(audio).max() < _LOUDEST_SILENCE:
+        raise FootageError(audio_path, "is silent", "give a recording of speech")
+    ingest = read_json(stage.inputs("ingest") / "ingest.json")
+    fps, clip_px = Fraction(ingest["clip"]["fps"]), int(ingest["clip"]["width"])
+    model = SpeakerModel.load(stage.inputs("train_torso"))
+    track = load_track(stage.inputs("track_head") / "track.safetensors", clip_px)
+    frames = max(1, int(np.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * fps)))
+    codes = _lip_codes(stage, model, track, audio, fps, frames, config)
+    start, end = longest_shot([tuple(shot) for shot in ingest["shots"]], track.tracked)
+    replayed = mirrored_frames(start, end, frames)
+    size = config.size_px or model.size_px
+    renderer = PortraitRenderer(model, track.camera(size), samples=config.samples, feather=config.feather)
+    with tempfile.TemporaryDirectory(prefix="dub-", dir=_made(stage.root / "data" / stage.speaker)) as folder, ExitStack() as stack:
+        around = _surroundings(stage, renderer, track, config, size, stack)
+        silent = Path(folder) / "silent.mp4"
+        with VideoWriter(silent, width=size, height=size, fps=fps, encoding="delivery") as writer:
+            for image in _frames(renderer, track, codes, replayed, around, stage.progress):
+                writer.write(image)
+        mux(silent, audio_path, out)
+
+
+def _lip_codes(
+    stage: Stage, model: SpeakerModel, track: HeadTrack, audio: FloatArray, fps: Fraction, frames: int, config: DubConfig
+) -> FloatArray:
+    clean, _ = denoise(audio, stage.section(DenoiseConfig, "denoise"))
+    extractor = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
+    training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
+    codes = predict_lip_codes(model.lip_encoder, driving_features(clean, fps, frames, extractor, training))
+    if not config.silence_gate:
+        return codes
+    closed = _closed_mouth(model.lip_codes, track)
+    return gated_codes(codes, voice_activity(clean, fps, frames), closed, config.silence_fade_frames)
+
+
+def _closed_mouth(lip_codes: LipCodes, track: HeadTrack) -> FloatArray:
+    train = np.flatnonzero(track.tracked[: held_out_start(len(track.tracked))])
+    codes = lip_codes.encode(track.mesh_cm[train], track.shape_cm)
+    return closed_mouth_codes(codes, lip_codes.opening_cm(codes, track.shape_cm))
+
+
+def _surroundings(
+    stage: Stage, renderer: PortraitRenderer, track: HeadTrack, config: DubConfig, size: int, stack: ExitStack
+) -> Callable[[int], tuple[FloatArray, FloatArray]]:
+    """What shows through and around the head of a replayed frame: ``frame id -> (behind, around)``, ``[size, size, 3]`` in [0, 1]."""
+    plate = cv2.cvtColor(cv2.imread(str(stage.inputs("segment") / "background.png")), cv2.COLOR_BGR2RGB)
+    plate = _scaled(plate, size)
+    if config.torso == "field":
+
+        def field(frame: int) -> tuple[FloatArray, FloatArray]:
+            torso = renderer.torso(track.rotation[frame], track.translation_cm[frame], plate)
+            return torso, torso
+
+        return field
+    recorded = stack.enter_context(FrameAccess(stage.inputs("inpaint") / "clean.mkv"))
+    return lambda frame: (plate, _scaled(recorded[frame], size))
+
+
+def _frames(
+    renderer: PortraitRenderer,
+    track: HeadTrack,
+    codes: FloatArray,
+    replayed: np.ndarray,
+    surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
+    progress: Callable[[int, int, str], None],
+) -> Iterator[Image]:
+    for index, frame in enumerate(replayed.tolist()):
+        behind, around = surroundings(frame)
+        head = renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], track.expression[frame])
+        yield head.over(behind, around)
+        progress(index + 1, len(replayed), "dub")
+
+
+def _scaled(image: Image, size: int) -> FloatArray:
+    if image.shape[0] != size:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC)
+    return image.astype(np.float32) / 255
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tasks.dub")
+    parser.add_argument("--speaker", required=True)
+    parser.add_argument("--audio", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    arguments = parser.parse_args()
+    with errors_in_one_line("dub", debug=arguments.debug):
+        stage = Stage(name="dub", speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
+        dub(stage, arguments.audio, arguments.out)
+
+
+if __name__ == "__main__":
+    _main()
