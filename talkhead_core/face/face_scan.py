@@ -14,8 +14,6 @@ __all__ = ["FaceBox", "FaceDetector"]
 
 _SAME_FACE_OVERLAP = 0.3  # intersection over union
 _TILE_SHARE = 0.6  # a tile's side over the frame's shorter side
-_FACE_TO_MESH_HEIGHT = 1.03  # a detection is as high as brow to chin; the mesh spans hairline to chin
-_BLAZEFACE_TOP_SHARE = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +30,10 @@ class FaceBox:
     def centre(self) -> tuple[float, float]:
         """``(u, v)``, px."""
         return self.x + self.width / 2, self.y + self.height / 2
+
+    def scaled(self, factor: float) -> FaceBox:
+        """The same face in a frame ``factor`` times as large."""
+        return FaceBox(x=self.x * factor, y=self.y * factor, width=self.width * factor, height=self.height * factor, score=self.score)
 
     def overlap(self, other: FaceBox) -> float:
         """Intersection over union."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from talkhead_core.errors import FootageError
-from talkhead_core.footage.framing import FramingConfig, choose_crop
 from talkhead_core.footage.report import FootageConfig, examine_footage
 from talkhead_core.media.frame_rate import clip_rate, frame_sources
 from talkhead_core.media.probe import VideoProbe
@@ -32,15 +31,13 @@ class IngestConfig:
         fps: ``auto`` (see :func:`talkhead_core.media.frame_rate.clip_rate`), ``source``, or a rate such as ``"25"``.
         crf: x264 quality of the clip; 6 stays within 1 to 2 levels of the source.
         preset: x264 speed.
-        framing: how much of the person the clip shows.
-        footage: what is refused.
+        footage: how much of the person the clip shows, and what is refused.
     """
 
     size_px: int = 512
     fps: str = "auto"
     crf: int = 6
     preset: str = "veryfast"
-    framing: FramingConfig = FramingConfig()
     footage: FootageConfig = FootageConfig()
 
     def __post_init__(self) -> None:
@@ -63,7 +60,7 @@ def ingest_footage(video: Path, clip: Path, config: IngestConfig, progress: Prog
     report.require_go()
     probe, scan = report.probe, report.scan
     assert scan is not None
-    crop = choose_crop(report.speaker, probe.width, probe.height, config.framing)
+    crop = report.crop(config.footage.framing)
     fps = clip_rate(probe.fps, config.fps)
     write_clip(probe, crop, clip, size_px=config.size_px, fps=fps, crf=config.crf, preset=config.preset)
     frames = video_info(clip).frames

@@ -1,24 +1,32 @@
-"""One pass over the source's frames: cuts, and the faces in a sample of them."""
+"""One pass over the source's frames: cuts, light, faces, hands, and how the face moves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from talkhead_core.errors import FootageError
+from talkhead_core.face.face_motion import FaceMotion, FaceMotionMeter
 from talkhead_core.face.face_scan import FaceBox, FaceDetector
 from talkhead_core.media.container import open_video, video_stream
 from talkhead_core.media.probe import VideoProbe
 from talkhead_core.media.shots import LUMA_THUMBNAIL_PX, ShotDetector
+from talkhead_core.media.shown_frame import ShownFrame
 from talkhead_core.progress import Progress, silent
-from talkhead_core.types import FloatArray, Image
+from talkhead_core.types import FloatArray
 
-__all__ = ["PictureScan", "SampledFaces", "scan_picture"]
+__all__ = ["HandSample", "PictureScan", "SampledFaces", "scan_picture"]
 
-_SAMPLES_PER_S = 4.0
+_FACE_SAMPLES_PER_S = 4.0
+_HAND_SAMPLES_PER_S = 2.0
+_MESH_MAX_FPS = 30.0
+_DETECTION_PX = 640
+_MESH_PX = 192
+_MESH_MARGIN = 0.35  # of the face's height, on each side
+_MESH_DRIFT = 0.2  # of the face's height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +35,14 @@ class SampledFaces:
 
     frame: int
     boxes: list[FaceBox]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandSample:
+    """The hands in one sampled frame."""
+
+    frame: int
+    centres: list[tuple[float, float]]  # px of the source as shown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,69 +54,141 @@ class PictureScan:
         damaged: decoded frames that the decoder marks as damaged.
         shots: half-open ranges of source frames without a cut.
         change: ``[decoded]`` mean luma change against the frame before, levels.
+        light_change: ``[decoded]`` change of the light against the frame before (median over blocks), levels.
         brightness: ``[decoded]`` mean luma, levels.
         faces: one entry a sampled frame.
+        hands: one entry a sampled frame.
+        motion: the speaker's mouth, eyes and pose.
     """
 
     decoded: int
     damaged: int
     shots: list[tuple[int, int]]
     change: FloatArray
+    light_change: FloatArray
     brightness: FloatArray
     faces: list[SampledFaces]
+    hands: list[HandSample]
+    motion: FaceMotion
 
 
 def scan_picture(probe: VideoProbe, progress: Progress = silent) -> PictureScan:
-    """Decode every frame once; faces are looked for in a few frames a second.
+    """Decode every frame once.
 
     Raises:
         FootageError: decoding stops before the last frame.
     """
-    every = max(1, round(float(probe.fps) / _SAMPLES_PER_S))
-    detector, brightness, faces = ShotDetector(), [], []
-    damaged = index = 0
-    with open_video(probe.path) as container, FaceDetector() as face_detector:
+    index = 0
+    with open_video(probe.path) as container, _Eyes(probe) as eyes:
         stream = video_stream(container)
         assert stream is not None
         stream.thread_type = "AUTO"
         try:
             for index, frame in enumerate(container.decode(stream), start=1):
-                luma = _small_luma(frame)
-                detector.add(luma)
-                brightness.append(float(luma.mean()))
-                damaged += bool(frame.is_corrupt)
-                if (index - 1) % every == every // 2:
-                    faces.append(SampledFaces(frame=index - 1, boxes=face_detector.find(shown_picture(frame, probe))))
+                eyes.see(index - 1, frame)
                 progress(min(index, probe.frames), probe.frames)
         except av.FFmpegError as error:
             raise FootageError(
                 probe.path, f"cannot be decoded beyond frame {index} ({error.strerror or error})", "export it again", f"frame {index}"
             ) from error
-    return PictureScan(
-        decoded=index,
-        damaged=damaged,
-        shots=detector.shots(),
-        change=detector.changes(),
-        brightness=np.asarray(brightness),
-        faces=faces,
-    )
+        return eyes.scan()
 
 
-def shown_picture(frame: av.VideoFrame, probe: VideoProbe) -> Image:
-    """A decoded frame as RGB ``[height, width, 3]``, upright and with square pixels (not deinterlaced)."""
-    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    if probe.rotation_deg:
-        picture = np.rot90(picture, k=-probe.rotation_deg // 90)
-    if picture.shape[:2] != (probe.height, probe.width):
-        picture = np.asarray(cv2.resize(picture, (probe.width, probe.height), interpolation=cv2.INTER_AREA), np.uint8)
-    return picture
+@dataclass
+class _Eyes:
+    """Collects what is seen, frame by frame."""
 
+    probe: VideoProbe
+    damaged: int = 0
+    brightness: list[float] = field(default_factory=list)
+    faces: list[SampledFaces] = field(default_factory=list)
+    hands: list[HandSample] = field(default_factory=list)
+    measures: dict[int, FloatArray] = field(default_factory=dict)
 
-def _small_luma(frame: av.VideoFrame) -> np.ndarray:
-    scale = LUMA_THUMBNAIL_PX / min(frame.width, frame.height)
-    size = (round(frame.width * scale), round(frame.height * scale))
-    if not frame.format.name.startswith(("yuv420p", "yuvj420p", "yuv422p", "nv12")) or frame.format.components[0].bits != 8:
-        return frame.reformat(width=size[0], height=size[1], format="gray", interpolation="FAST_BILINEAR").to_ndarray()
-    plane = frame.planes[0]
-    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-    return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+    def __post_init__(self) -> None:
+        fps = float(self.probe.fps)
+        self._face_step = max(1, round(fps / _FACE_SAMPLES_PER_S))
+        self._hand_step = max(1, round(fps / _HAND_SAMPLES_PER_S))
+        self._mesh_step = max(1, int(np.ceil(fps / _MESH_MAX_FPS - 0.01)))
+        self._shots = ShotDetector()
+        self._speaker: FaceBox | None = None
+        self._window: tuple[float, float, float, float] | None = None
+
+    def __enter__(self) -> _Eyes:
+        from mediapipe.python.solutions.hands import Hands
+
+        self._detector, self._meter = FaceDetector().__enter__(), FaceMotionMeter().__enter__()
+        self._hand_detector: Any = Hands(static_image_mode=True, max_num_hands=2, model_complexity=0, min_detection_confidence=0.6)
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._detector.__exit__(*failure)
+        self._meter.__exit__(*failure)
+        self._hand_detector.close()
+
+    def see(self, index: int, frame: av.VideoFrame) -> None:
+        self.damaged += bool(frame.is_corrupt)
+        shown = ShownFrame(frame, self.probe)
+        luma = shown.luma(LUMA_THUMBNAIL_PX)
+        self._shots.add(luma)
+        self.brightness.append(float(luma.mean()))
+        if index % self._face_step == 0:
+            self._find_faces(index, shown)
+        if self._speaker is None:
+            return
+        if index % self._mesh_step == 0:
+            self._measure(index, shown)
+        if index % self._hand_step == self._hand_step // 2:
+            self._find_hands(index, shown)
+
+    def scan(self) -> PictureScan:
+        frames = np.arange(0, len(self.brightness), self._mesh_step)
+        rows = np.asarray([self.measures.get(int(frame), np.full(5, np.nan)) for frame in frames]).reshape(-1, 5)
+        return PictureScan(
+            decoded=len(self.brightness),
+            damaged=self.damaged,
+            shots=self._shots.shots(),
+            change=self._shots.changes(),
+            light_change=self._shots.light_changes(),
+            brightness=np.asarray(self.brightness),
+            faces=self.faces,
+            hands=self.hands,
+            motion=FaceMotion(frame=frames, mouth_opening=rows[:, 0], eye_opening=rows[:, 1], pose_deg=rows[:, 2:]),
+        )
+
+    def _find_faces(self, index: int, shown: ShownFrame) -> None:
+        picture = shown.picture(_DETECTION_PX)
+        scale = self.probe.width / picture.shape[1]
+        boxes = [box.scaled(scale) for box in self._detector.find(picture)]
+        if not boxes and len(self.faces) % 4 == 0:
+            boxes = self._detector.find(shown.picture(), thorough=True)
+        self.faces.append(SampledFaces(frame=index, boxes=boxes))
+        if boxes:
+            self._speaker = boxes[0]
+
+    def _measure(self, index: int, shown: ShownFrame) -> None:
+        assert self._speaker is not None
+        box = self._speaker
+        wanted = self._around(box)
+        if self._window is None or np.abs(np.subtract(wanted, self._window)).max() > _MESH_DRIFT * box.height:
+            if self._window is not None:
+                self._meter.restart()
+            self._window = wanted
+        x, y, width, height = self._window
+        scale = _MESH_PX / max(width, height)
+        measured = self._meter.measure(shown.region(x, y, width, height, round(width * scale), round(height * scale)))
+        if measured is not None:
+            self.measures[index] = measured
+
+    def _find_hands(self, index: int, shown: ShownFrame) -> None:
+        found = self._hand_detector.process(shown.picture(_DETECTION_PX)).multi_hand_landmarks or []
+        centres = [np.mean([(point.x, point.y) for point in hand.landmark], axis=0) for hand in found]
+        pixels = [(float(u) * self.probe.width, float(v) * self.probe.height) for u, v in centres]
+        self.hands.append(HandSample(frame=index, centres=pixels))
+
+    def _around(self, box: FaceBox) -> tuple[float, float, float, float]:
+        """``x, y, width, height`` of the face and its margin, inside the frame."""
+        (u, v), reach = box.centre, (0.5 + _MESH_MARGIN) * box.height
+        left, right = max(0.0, u - reach), min(float(self.probe.width), u + reach)
+        top, bottom = max(0.0, v - reach), min(float(self.probe.height), v + reach)
+        return left, top, max(right - left, 2.0), max(bottom - top, 2.0)

@@ -37,13 +37,16 @@ class ShotDetector:
         self._previous: npt.NDArray[np.uint8] | None = None
         self._changes: list[npt.NDArray[np.float16]] = []
         self._motions: list[npt.NDArray[np.float16]] = []
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._light: list[float] = [0.0]
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def add(self, luma: npt.NDArray[np.uint8]) -> None:
         """Take the next frame's luma, ``[h, w]`` uint8, its shorter side about ``LUMA_THUMBNAIL_PX``."""
         height, width = (length - length % _BLOCK_PX for length in luma.shape)
         picture = np.ascontiguousarray(luma[:height, :width])
         if self._previous is not None:
+            signed = _blocks(picture.astype(np.float32) - self._previous)
+            self._light.append(float(np.median(signed)))
             self._changes.append(_blocks(cv2.absdiff(picture, self._previous).astype(np.float32)))
             flow = self._flow.calc(self._previous, picture, None)  # type: ignore[call-overload]
             self._motions.append(_blocks(flow))
@@ -52,6 +55,10 @@ class ShotDetector:
     def changes(self) -> FloatArray:
         """Mean luma change of each frame against the one before, ``[frames]``, levels; the first is 0."""
         return np.asarray([0.0] + [float(change.mean(dtype=np.float64)) for change in self._changes])
+
+    def light_changes(self) -> FloatArray:
+        """Median over blocks of the luma's change, ``[frames]``, levels: the light's doing, not the person's."""
+        return np.asarray(self._light)
 
     def shots(self) -> list[tuple[int, int]]:
         """Half-open frame ranges without a cut, in order; together they hold every frame."""

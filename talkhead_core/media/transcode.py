@@ -76,13 +76,12 @@ def shown_frames(probe: VideoProbe) -> Any:
 
 
 def _to_bt709(video: Any, probe: VideoProbe, size_px: int) -> Any:
+    given: dict[str, str] = {}
     # zimg rounds to nearest; swscale's matrix change is off by more than a level on average.
     if probe.transfer != "sdr" or probe.colour_matrix == "bt2020":
         video = _tone_mapped(video, probe)
-        given = {}
     elif probe.colour_matrix == "rgb":
         video = video.filter("format", "gbrp")
-        given = {}
     else:
         video = video.filter("format", "yuv444p") if probe.pixel_format in _CHROMA_IN_FOURS else video
         given = {"min": _ZIMG_MATRIX[probe.colour_matrix], "rin": "full" if probe.full_range else "limited"}

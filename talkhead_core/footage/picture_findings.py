@@ -1,0 +1,102 @@
+"""Frame rate, cuts, light and hands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from talkhead_core.footage.finding import Finding
+from talkhead_core.footage.picture_scan import PictureScan
+from talkhead_core.media.probe import VideoProbe
+from talkhead_core.media.square_crop import SquareCrop
+
+__all__ = ["hand_findings", "picture_findings", "rate_findings"]
+
+_DAMAGED_SHARE = 0.05
+_REPEATED_LEVELS = 0.05  # a filmed frame differs from the last by more than this, even of a still face
+_REPEATED_SHARE = 0.05
+_LOW_FPS = 20.0
+_FLICKER_PERCENT = 0.4
+_DARK_LEVELS = 30.0
+_HANDS_SHARE = 0.05
+
+
+def rate_findings(probe: VideoProbe, clip_fps: float) -> list[Finding]:
+    """How the source's frames are timed and turned."""
+    fps = float(probe.fps)
+    findings = []
+    if not probe.constant_rate:
+        message = f"the frame rate varies around {fps:.2f} fps; the clip takes the frame on show at {clip_fps:.2f} fps"
+        findings.append(Finding(level="warn", code="variable_rate", message=message, advice="film at a constant 25 or 30 fps"))
+    elif fps < _LOW_FPS:
+        message = f"{fps:.2f} frames a second are too few for lips; frames are repeated to {clip_fps:.2f} fps"
+        findings.append(Finding(level="warn", code="low_frame_rate", message=message, advice="film at 25 or 30 fps"))
+    else:
+        findings.append(Finding(level="ok", code="frame_rate", message=f"{fps:.2f} fps, constant"))
+    if probe.rotation_deg:
+        message = f"stored turned; shown turned clockwise by {probe.rotation_deg} degrees"
+        findings.append(Finding(level="ok", code="rotated", message=message))
+    if probe.interlaced:
+        advice = "nothing to do: fields are merged into whole frames; progressive footage is sharper"
+        findings.append(Finding(level="warn", code="interlaced", message="stored as fields (interlaced)", advice=advice))
+    if probe.transfer != "sdr":
+        advice = "nothing to do: tones are mapped to BT.709; film in SDR for exact colours"
+        findings.append(Finding(level="warn", code="hdr", message=f"HDR ({probe.transfer.upper()})", advice=advice))
+    return findings
+
+
+def picture_findings(probe: VideoProbe, scan: PictureScan) -> tuple[list[Finding], dict[str, Any]]:
+    """Damage, cuts, repeated frames, flicker and darkness."""
+    missing = max(probe.frames - scan.decoded, 0) + scan.damaged
+    same_shot = np.ones(scan.decoded, bool)
+    same_shot[[start for start, _ in scan.shots]] = False
+    repeated = float(np.mean(scan.change[same_shot] < _REPEATED_LEVELS)) if same_shot.any() else 0.0
+    light = float(np.median(scan.brightness)) if scan.decoded else 0.0
+    flicker = 100 * float(scan.light_change[same_shot].std()) / max(light, 1.0) if same_shot.any() else 0.0
+    findings = []
+    if missing > _DAMAGED_SHARE * probe.frames:
+        message = f"{missing} of {probe.frames} frames are damaged or missing"
+        findings.append(Finding(level="fail", code="damaged_frames", message=message, advice="copy or export the file again"))
+    findings.append(_cuts(scan, probe))
+    if repeated > _REPEATED_SHARE:
+        message = f"{100 * repeated:.0f} % of the frames repeat the one before: filmed at about {float(probe.fps) * (1 - repeated):.1f} fps"
+        advice = "give the original file instead of a converted one"
+        findings.append(Finding(level="warn", code="repeated_frames", message=message, advice=advice))
+    if flicker > _FLICKER_PERCENT:
+        message = f"the light flickers by {flicker:.1f} % from frame to frame"
+        advice = "film in daylight, or with the shutter at 1/50 s (1/60 s under 60 Hz mains)"
+        findings.append(Finding(level="warn", code="flicker", message=message, advice=advice))
+    if light < _DARK_LEVELS:
+        findings.append(Finding(level="warn", code="dark", message="the picture is nearly black", advice="film in more light"))
+    figures = {"shots": len(scan.shots), "repeated_share": repeated, "flicker_percent": flicker, "brightness_levels": light}
+    return findings, figures
+
+
+def hand_findings(scan: PictureScan, crop: SquareCrop) -> tuple[list[Finding], dict[str, Any]]:
+    """Hands in the source and, of them, in the square that becomes the clip."""
+    samples = max(len(scan.hands), 1)
+    seen = sum(bool(sample.centres) for sample in scan.hands) / samples
+    inside = sum(any(_within(centre, crop) for centre in sample.centres) for sample in scan.hands) / samples
+    figures = {"hands_share": seen, "hands_in_clip_share": inside}
+    if inside > _HANDS_SHARE:
+        message = f"hands are in the clip in {100 * inside:.0f} % of the frames"
+        advice = "nothing to do: they are masked and painted out; hands kept below the chest train better"
+        return [Finding(level="warn", code="hands_in_frame", message=message, advice=advice)], figures
+    if seen > _HANDS_SHARE:
+        message = f"hands are in view in {100 * seen:.0f} % of the frames, but outside the clip's square"
+        return [Finding(level="ok", code="hands_outside_clip", message=message)], figures
+    return [Finding(level="ok", code="no_hands", message="no hands in view")], figures
+
+
+def _cuts(scan: PictureScan, probe: VideoProbe) -> Finding:
+    cuts = [start for start, _ in scan.shots[1:]]
+    if not cuts:
+        return Finding(level="ok", code="one_shot", message="no cuts")
+    times = ", ".join(f"{probe.timestamps_s[min(cut, probe.frames - 1)]:.2f}" for cut in cuts[:8]) + (" ..." if len(cuts) > 8 else "")
+    advice = "nothing to do: tracking and flow start anew at each cut; a single take trains better"
+    return Finding(level="warn", code="cuts", message=f"{len(cuts)} cut(s), at {times} s", advice=advice)
+
+
+def _within(centre: tuple[float, float], crop: SquareCrop) -> bool:
+    return crop.x <= centre[0] < crop.x + crop.size and crop.y <= centre[1] < crop.y + crop.size
