@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["child_environment", "started"]
+__all__ = ["child_environment", "hand_over", "started"]
 
 _PR_SET_PDEATHSIG = 1
 _SECONDS_TO_END = 10.0
+# MediaPipe's C++ writes these whatever the log level says; they tell a user nothing.
+_NATIVE_CHATTER = re.compile(r"[IW]\d{4} \d\d:\d\d:|INFO: Created TensorFlow Lite|WARNING: All log messages before absl::")
 
 
 def child_environment() -> dict[str, str]:
@@ -56,6 +59,18 @@ def started(command: Sequence[str | Path], root: Path) -> Iterator[subprocess.Po
         _end_group(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def hand_over(command: Sequence[str | Path], root: Path) -> int:
+    """Run ``command`` on this terminal, without the chatter of native libraries on stderr; returns its exit code."""
+    arguments = [str(part) for part in command]
+    with subprocess.Popen(arguments, cwd=root, env=child_environment(), stderr=subprocess.PIPE, text=True, errors="replace") as process:  # noqa: S603
+        assert process.stderr is not None
+        for line in process.stderr:
+            if not _NATIVE_CHATTER.match(line):
+                sys.stderr.write(line)
+                sys.stderr.flush()
+        return process.wait()
 
 
 def _end_with_parent() -> Callable[[], None] | None:

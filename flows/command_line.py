@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.child_process import child_environment
+from flows.child_process import hand_over
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
@@ -115,7 +114,7 @@ def run(
     for path in audios:
         _existing(path)
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
-    with StageDisplay(["doctor"], quiet=as_json) as display:
+    with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
         register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent), display.show)
     _run(workspace, speaker, audios, out, as_json=as_json)
 
@@ -144,7 +143,7 @@ def dub_command(
         return
     if speaker is None or audio is None or out is None:
         raise typer.BadParameter("give --speaker, --audio and --out, or --manifest and --out")
-    with StageDisplay(["dub"], quiet=as_json) as display:
+    with StageDisplay(["dub"], quiet=as_json, lines=False) as display:
         dub(workspace, check_speaker_name(speaker), audio, out, display.show)
     _tell({"video": str(out)}, [str(out)], as_json=as_json)
 
@@ -244,8 +243,7 @@ def _ask_consent(speaker: str) -> Consent:
 
 def _hand_over(task: str, arguments: list[str]) -> None:
     """Let a task of the core speak to the terminal itself, and end with its exit code."""
-    command = [sys.executable, "-m", f"tasks.{task}", *arguments]
-    code = subprocess.run(command, cwd=Workspace.here().root, env=child_environment(), check=False).returncode  # noqa: S603
+    code = hand_over([sys.executable, "-m", f"tasks.{task}", *arguments], Workspace.here().root)
     if code:
         raise typer.Exit(code if code in (1, 2) else 1)
 

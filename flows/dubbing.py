@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from flows.stage_runs import Outcome, StageEvent, run_task
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.consent import read_consent
 from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.speakers import read_yaml, registered_speaker
 
@@ -40,9 +41,10 @@ def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callab
     """Make the speaker say ``audio`` in a process of its own.
 
     Raises:
-        TalkheadError: the speaker is not trained, or the dub failed.
+        TalkheadError: the speaker is not trained or has not agreed, or the dub failed.
     """
     registered_speaker(workspace.speakers, speaker)
+    read_consent(workspace.stage_folder(speaker, "raw") / "consent.json", speaker).check(speaker)
     if not audio.is_file():
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
     if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():

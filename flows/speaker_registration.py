@@ -65,14 +65,11 @@ def register(
     chosen = _chosen(workspace, request, known)
     consent_path = workspace.stage_folder(name, "raw") / "consent.json"
     new_video = request.video is not None and not _is_registered_video(workspace, request, known)
+    if new_video and ask_consent is None:
+        raise ConsentError(f'speaker {name!r} needs a consent record: give --consent FILE or --i-have-consent "who, what for"')
     if new_video and request.video is not None:
         check_footage(workspace, request.video, show)
-    if ask_consent is not None:
-        consent = ask_consent()
-    else:
-        if new_video:
-            raise ConsentError(f'speaker {name!r} needs a consent record: give --consent FILE or --i-have-consent "who, what for"')
-        consent = read_consent(consent_path, name)
+    consent = ask_consent() if ask_consent is not None else read_consent(consent_path, name)
     consent.check(name)
     if new_video and request.video is not None:
         with whole_file(workspace.root / chosen.video) as temporary:

@@ -23,11 +23,13 @@ class StageDisplay:
     Args:
         stages: the names of all stages to come, for the count.
         quiet: show nothing.
+        lines: without a terminal, show a line for each beginning and end.
     """
 
-    def __init__(self, stages: Iterable[str], *, quiet: bool = False) -> None:
+    def __init__(self, stages: Iterable[str], *, quiet: bool = False, lines: bool = True) -> None:
         self._names = list(stages)
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console.quiet = quiet or not (lines or self._console.is_terminal)
         self._progress = Progress(
             TextColumn("{task.fields[place]:>7} {task.description:<16}"),
             BarColumn(bar_width=30),

@@ -5,6 +5,7 @@ Everything about order, caching, killing and reporting is the same as with the r
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def make_toy_workspace(folder: Path) -> Path:
     """A git repository with DVC, the real ``dvc.yaml`` and toy stages; returns its root."""
     root = folder / "workspace"
     root.mkdir(parents=True)
-    for name in ("dvc.yaml", "speakers.yaml", "prefect.yaml", ".dvcignore", ".gitignore"):
+    for name in ("dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore"):
         if (REPOSITORY / name).exists():
             shutil.copy(REPOSITORY / name, root / name)
     (root / "params.yaml").write_text(_toy_params(root))
@@ -130,9 +131,16 @@ def make_toy_workspace(folder: Path) -> Path:
                 (root / path).write_text("")
     for name, text in (("toy", _TOY), ("dub", _DUB), ("doctor", _DOCTOR), ("make_demo", _MAKE_DEMO)):
         (root / "tasks" / f"{name}.py").write_text(text)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "toy"]):
-        subprocess.run(["git", *command], cwd=root, check=True)
+    (root / "speakers.yaml").write_text("speakers: {}\n")
+    commit_all(root)
     return root
+
+
+def commit_all(root: Path) -> None:
+    """Make ``root`` a git repository that holds everything in it."""
+    identity = ["-c", "user.name=talkhead", "-c", "user.email=talkhead@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "workspace"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
 
 
 def add_speaker(root: Path, name: str, *, profile: str = "smoke", video: bytes = b"good") -> None:
@@ -157,12 +165,11 @@ def ran(root: Path) -> list[str]:
 
 def talkhead(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in the workspace, as a user would."""
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "flows.command_line", *arguments],
         cwd=root,
         env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=300,
