@@ -12,6 +12,7 @@ import numpy as np
 
 from talkhead_core.errors import FootageError
 from talkhead_core.media.container import open_video, video_stream
+from talkhead_core.media.video_reader import ROUND_TO_NEAREST
 
 __all__ = ["read_selected_frames"]
 
@@ -36,7 +37,7 @@ def read_selected_frames(
     for index, frame in _from(path, frame_ids[0]):
         if index in wanted:
             found += 1
-            yield frame.to_ndarray(format=pixel_format)
+            yield frame.to_ndarray(format=pixel_format, interpolation=ROUND_TO_NEAREST)
         if index >= frame_ids[-1]:
             break
     if found < len(wanted):

@@ -1,0 +1,1 @@
+"""Pages that show a person everything: one self-contained HTML file, video first."""

@@ -1,0 +1,144 @@
+"""The report's tables as rows of text, for HTML and for the papers' formats alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from talkhead_core.metrics.protocol import PROTOCOLS
+
+__all__ = ["COLUMNS", "Column", "Table", "comparison_table", "flat_rows", "licence_table", "metrics_table"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One figure of ``metrics.json``.
+
+    Args:
+        key: its name there.
+        heading: its name in a table.
+        unit: its unit.
+        better: ``higher``, ``lower`` or ``nearer 1``; empty where neither is better.
+        digits: after the point.
+    """
+
+    key: str
+    heading: str
+    unit: str = ""
+    better: str = ""
+    digits: int = 2
+
+
+COLUMNS = (
+    Column(key="psnr_full", heading="PSNR full", unit="dB", better="higher"),
+    Column(key="psnr_head", heading="PSNR head", unit="dB", better="higher"),
+    Column(key="psnr_face", heading="PSNR face", unit="dB", better="higher"),
+    Column(key="psnr_mouth", heading="PSNR mouth", unit="dB", better="higher"),
+    Column(key="psnr_torso", heading="PSNR torso", unit="dB", better="higher"),
+    Column(key="ssim", heading="SSIM", better="higher", digits=3),
+    Column(key="ms_ssim", heading="MS-SSIM", better="higher", digits=3),
+    Column(key="lpips", heading="LPIPS", better="lower", digits=4),
+    Column(key="brisque", heading="BRISQUE", better="lower", digits=1),
+    Column(key="lmd_px512", heading="LMD", unit="px at 512", better="lower"),
+    Column(key="mouth_opening_r", heading="Mouth r", better="higher"),
+    Column(key="mouth_opening_sd_ratio", heading="Mouth amplitude", unit="ratio", better="nearer 1"),
+    Column(key="jitter_px512", heading="Jitter", unit="px at 512", better="lower"),
+    Column(key="flicker_levels", heading="Flicker", unit="levels", better="lower"),
+    Column(key="seam_levels", heading="Seam", unit="levels", better="lower"),
+    Column(key="blinks_per_min", heading="Blinks", unit="per min", digits=1),
+)
+
+_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table as text.
+
+    Args:
+        caption: what it holds, with the protocol named.
+        head: the headings; the first column names the row.
+        rows: each as long as ``head``.
+        notes: per row, a sentence for its first cell, or empty.
+    """
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
+    """Every figure of every protocol with its interval; figures run down, protocols across, so that it fits a phone."""
+    protocols = [p for p in PROTOCOLS if p.name in metrics["protocols"]]
+    known = {p.name for p in protocols}
+    names = [p.name for p in protocols] + [name for name in metrics["protocols"] if name not in known]
+    rows = []
+    for column in COLUMNS:
+        cells = [_cell(metrics["protocols"][name], column) for name in names]
+        if any(cells):
+            unit = f", {column.unit}" if column.unit else ""
+            arrow = f" {_ARROWS[column.better]}" if column.better else ""
+            rows.append([f"{column.heading}{unit}{arrow}", *(cell or "–" for cell in cells)])
+    controls = {p.name for p in protocols if p.control}
+    head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
+    caption = (
+        "Figures by protocol, with 95 % intervals from a block bootstrap over frames (↑ higher is better, ↓ lower is better, →1 nearer 1)"
+    )
+    return Table(caption=caption, head=head, rows=rows)
+
+
+def comparison_table(metrics: Mapping[str, Any]) -> Table | None:
+    """Paired differences to the controls."""
+    comparisons = {name: figures for name, figures in metrics.get("comparisons", {}).items() if figures}
+    if not comparisons:
+        return None
+    columns = [column for column in COLUMNS if any(column.key in figures for figures in comparisons.values())]
+    rows = [
+        [f"{column.heading} ({column.unit})" if column.unit else column.heading]
+        + [_cell(figures, column, signed=True) or "–" for figures in comparisons.values()]
+        for column in columns
+    ]
+    return Table(caption="Difference to the controls, frame by frame, with 95 % intervals", head=["Figure", *comparisons], rows=rows)
+
+
+def flat_rows(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as ``(dotted key, text)`` rows; long lists are shortened."""
+    if isinstance(value, Mapping):
+        return [row for key, item in value.items() for row in flat_rows(item, f"{prefix}.{key}" if prefix else str(key))]
+    if isinstance(value, list) and len(value) > 8:
+        return [(prefix, f"{', '.join(_plain(item) for item in value[:4])}, … ({len(value)} values)")]
+    if isinstance(value, list):
+        return [(prefix, ", ".join(_plain(item) for item in value) or "none")]
+    return [(prefix, _plain(value))]
+
+
+def licence_table(
+    packages: Sequence[str] = ("torch", "numpy", "mediapipe", "opencv-contrib-python", "av", "numba", "scipy", "librosa", "scikit-image"),
+) -> Table:
+    """The libraries that the result rests on: name, version and licence as they declare it."""
+    rows = []
+    for package in packages:
+        try:
+            about = metadata.metadata(package).json
+        except metadata.PackageNotFoundError:
+            continue
+        classifiers = [str(c).rsplit(" :: ", 1)[-1] for c in about.get("classifier", []) if str(c).startswith("License ::")]
+        named = about.get("license_expression") or ", ".join(c for c in classifiers if c != "OSI Approved") or about.get("license")
+        rows.append([package, str(about["version"]), str(named or "see package").strip().splitlines()[0][:60]])
+    return Table(caption="Software", head=["Package", "Version", "Licence"], rows=rows)
+
+
+def _cell(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -> str:
+    value = figures.get(column.key)
+    if value is None:
+        return ""
+    text = f"{value:+.{column.digits}f}" if signed else f"{value:.{column.digits}f}"
+    interval = figures.get("ci95", {}).get(column.key)
+    return f"{text} [{interval[0]:.{column.digits}f}, {interval[1]:.{column.digits}f}]" if interval else text
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

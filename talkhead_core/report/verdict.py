@@ -1,0 +1,205 @@
+"""What the figures mean, in words: go, or what to look at. Every sentence names its protocol.
+
+The limits are those at which people notice, not laws; each stands beside the sentence that it decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Statement", "Verdict", "judge"]
+
+Level = Literal["ok", "warn", "fail"]
+
+MODEL = "head/self"
+WRONG_AUDIO = "head/wrong_audio"
+RETRIEVAL = "head/retrieval"
+FULL = "full/self"
+
+_LEAST_AUDIO_GAIN_DB = 1.0
+_LEAST_R = 0.4
+_LEAST_SPREAD, _LARGEST_SPREAD = 0.6, 1.5
+_LARGEST_LMD_PX512 = 2.5
+_LEAST_FACE_DB = 28.0
+_LARGEST_JITTER_RATIO = 1.5
+_LARGEST_SEAM_LEVELS = 8.0
+_LEAST_FRAMES_FOR_BLINKS = 250
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One finding about the render.
+
+    Args:
+        level: ``ok``, ``warn`` (look at it) or ``fail``.
+        text: the sentence.
+    """
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The page's first line and what it rests on.
+
+    Args:
+        level: the worst of the statements' levels.
+        headline: one sentence.
+        statements: worst first.
+    """
+
+    level: Level
+    headline: str
+    statements: tuple[Statement, ...]
+
+
+def judge(metrics: Mapping[str, Any] | None) -> Verdict:
+    """The verdict on ``metrics.json``; without figures there is nothing to go by, and it says so."""
+    figures = (metrics or {}).get("protocols", {}).get(MODEL)
+    if metrics is None or not figures:
+        return Verdict(level="warn", headline="Not evaluated yet: there are no figures to go by.", statements=())
+    checks: tuple[Callable[[Mapping[str, Any]], Statement | None], ...] = (
+        _audio_decides, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found, _jitter, _seam, _blinks,
+    )  # fmt: skip
+    found = [statement for check in checks if (statement := check(metrics)) is not None]
+    order = {"fail": 0, "warn": 1, "ok": 2}
+    statements = tuple(sorted(found, key=lambda statement: order[statement.level]))
+    failed, warned = (sum(statement.level == level for statement in statements) for level in ("fail", "warn"))
+    if failed:
+        return Verdict(level="fail", headline="Not good enough yet: " + _first(statements), statements=statements)
+    if warned:
+        what = "one thing" if warned == 1 else f"{warned} things"
+        return Verdict(level="warn", headline=f"Usable; look at {what} first: " + _first(statements), statements=statements)
+    return Verdict(level="ok", headline="Good to go: nothing stands out on the held-out frames.", statements=statements)
+
+
+def _first(statements: tuple[Statement, ...]) -> str:
+    text = statements[0].text
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _audio_decides(metrics: Mapping[str, Any]) -> Statement | None:
+    gain = metrics.get("comparisons", {}).get(f"{MODEL} - {WRONG_AUDIO}", {})
+    if "psnr_mouth" not in gain:
+        return None
+    value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
+    text = f"the right audio beats wrong audio by {value:.1f} dB{_between(interval, 'dB')} at the mouth ({MODEL} against {WRONG_AUDIO})"
+    if value <= 0 or (interval and interval[0] <= 0):
+        return Statement(level="fail", text=f"The mouth does not follow the speech: {text}.")
+    return Statement(level="warn" if value < _LEAST_AUDIO_GAIN_DB else "ok", text=_sentence(text))
+
+
+def _beats_retrieval(metrics: Mapping[str, Any]) -> Statement | None:
+    gain = metrics.get("comparisons", {}).get(f"{MODEL} - {RETRIEVAL}", {})
+    if "psnr_face" not in gain:
+        return None
+    value, interval = gain["psnr_face"], gain.get("ci95", {}).get("psnr_face")
+    verb = "beats" if value > 0 else "loses to"
+    by = f"{abs(value):.1f} dB{_between(interval, 'dB')}"
+    text = f"the model {verb} the training frame of the nearest pose by {by} in the face ({MODEL} against {RETRIEVAL})"
+    return Statement(level="ok" if value > 0 else "fail", text=_sentence(text))
+
+
+def _lips(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"][MODEL]
+    if "lmd_px512" not in figures:
+        return None
+    value = figures["lmd_px512"]
+    against = [f"{name} {other['lmd_px512']:.2f}" for name, other in metrics["protocols"].items() if name != MODEL and "lmd_px512" in other]
+    text = f"The lips are off by {value:.2f} px at 512{_between(_ci(figures, 'lmd_px512'), 'px')} (LMD, {MODEL}"
+    text += f"; {', '.join(against)})." if against else ")."
+    return Statement(level="warn" if value > _LARGEST_LMD_PX512 else "ok", text=text)
+
+
+def _mouth_follows(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"][MODEL]
+    if "mouth_opening_r" not in figures:
+        return Statement(
+            level="warn", text=f"The mouth's movement has no correlation to give: it hardly moves in recording or render ({MODEL})."
+        )
+    value = figures["mouth_opening_r"]
+    text = f"Mouth opening follows the recording with r = {value:.2f}{_between(_ci(figures, 'mouth_opening_r'))} ({MODEL})."
+    return Statement(level="warn" if value < _LEAST_R else "ok", text=text)
+
+
+def _mouth_amplitude(metrics: Mapping[str, Any]) -> Statement | None:
+    value = metrics["protocols"][MODEL].get("mouth_opening_sd_ratio")
+    if value is None:
+        return None
+    text = f"The mouth moves {100 * value:.0f} % as far as in the recording ({MODEL})."
+    return Statement(level="ok" if _LEAST_SPREAD <= value <= _LARGEST_SPREAD else "warn", text=text)
+
+
+def _timing(metrics: Mapping[str, Any]) -> Statement | None:
+    lag = metrics["protocols"][MODEL].get("mouth_opening_lag_frames")
+    if lag is None:
+        return None
+    if lag == 0:
+        return Statement(level="ok", text=f"The mouth is in time with the recording ({MODEL}).")
+    way = "late" if lag > 0 else "early"
+    level: Level = "warn" if abs(lag) > 1 else "ok"
+    return Statement(level=level, text=f"The mouth comes {abs(lag)} frame{'s' if abs(lag) > 1 else ''} {way} ({MODEL}).")
+
+
+def _face(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"][MODEL]
+    if "psnr_face" not in figures:
+        return Statement(level="fail", text=f"No face was found in the held-out frames ({MODEL}).")
+    text = f"Face {figures['psnr_face']:.1f} dB{_between(_ci(figures, 'psnr_face'), 'dB')}"
+    if "psnr_mouth" in figures:
+        text += f", mouth {figures['psnr_mouth']:.1f} dB{_between(_ci(figures, 'psnr_mouth'), 'dB')}"
+    return Statement(
+        level="warn" if figures["psnr_face"] < _LEAST_FACE_DB else "ok", text=f"{text} over {figures['frames']} frames ({MODEL})."
+    )
+
+
+def _faces_found(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"][MODEL]
+    lost, frames = figures.get("frames_without_face", 0), figures["frames"]
+    if not lost:
+        return None
+    text = f"No face is recognised in {lost} of {frames} rendered frames ({MODEL}); lip figures leave them out."
+    return Statement(level="fail" if lost > 0.1 * frames else "warn", text=text)
+
+
+def _jitter(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"].get(FULL) or metrics["protocols"][MODEL]
+    name = FULL if FULL in metrics["protocols"] else MODEL
+    own, reference = figures.get("jitter_px512"), figures.get("jitter_reference_px512")
+    if own is None or not reference:
+        return None
+    text = f"The head trembles by {own:.2f} px a frame at 512, the recording by {reference:.2f} ({name})."
+    return Statement(level="warn" if own > _LARGEST_JITTER_RATIO * reference else "ok", text=text)
+
+
+def _seam(metrics: Mapping[str, Any]) -> Statement | None:
+    value = metrics["protocols"].get(FULL, {}).get("seam_levels")
+    if value is None:
+        return None
+    text = f"The neck line shows a step of {value:.1f} of 255 levels that the recording does not have ({FULL})."
+    return Statement(level="warn" if value > _LARGEST_SEAM_LEVELS else "ok", text=text)
+
+
+def _blinks(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"][MODEL]
+    own, reference = figures.get("blinks_per_min"), figures.get("blinks_per_min_reference")
+    if own is None or reference is None or (own == 0 and reference == 0) or figures["frames"] < _LEAST_FRAMES_FOR_BLINKS:
+        return None
+    level: Level = "warn" if own == 0 else "ok"
+    return Statement(level=level, text=f"It blinks {own:.0f} times a minute, the recording {reference:.0f} ({MODEL}).")
+
+
+def _ci(figures: Mapping[str, Any], name: str) -> list[float] | None:
+    interval = figures.get("ci95", {}).get(name)
+    return list(interval) if interval else None
+
+
+def _between(interval: list[float] | None, unit: str = "") -> str:
+    return f" [{interval[0]:.2f} to {interval[1]:.2f}{' ' + unit if unit else ''}]" if interval else ""
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."

@@ -1,0 +1,141 @@
+"""A headless Chromium driven through its debugging protocol, for tests of pages; only where Chromium is installed."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+__all__ = ["Browser", "chromium_path"]
+
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-extensions", "--mute-audio", "--hide-scrollbars",
+    "--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0",
+)  # fmt: skip
+
+
+def chromium_path() -> str | None:
+    """The program, or None."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Browser:
+    """One page. ``errors`` gathers console errors, exceptions and blocked loads; ``requests`` every address asked for."""
+
+    def __init__(self, profile: Path, width: int = 1280, height: int = 900) -> None:
+        program = chromium_path()
+        assert program is not None
+        self._process = subprocess.Popen(
+            [program, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        self._ids = itertools.count(1)
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        try:
+            self._socket = self._page(profile)
+            for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+                self.call(f"{domain}.enable")
+            self.resize(width, height)
+        except BaseException:
+            self._process.kill()
+            raise
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._socket.close()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def resize(self, width: int, height: int) -> None:
+        """Set the viewport in CSS pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+
+    def theme(self, scheme: str) -> None:
+        """``light`` or ``dark``."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def open(self, page: Path) -> None:
+        """Load a file and wait for it."""
+        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression; promises are awaited."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, condition: str, seconds: float = 30.0) -> None:
+        """Until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.run(condition):
+            assert time.monotonic() < end, f"not true after {seconds} s: {condition}"
+            time.sleep(0.05)
+
+    def press(self, key: str) -> None:
+        """One key, such as ``Tab``, ``ArrowRight`` or a space."""
+        codes = {"Tab": 9, "ArrowRight": 39, "ArrowLeft": 37, " ": 32, "Enter": 13}
+        text = {"text": key} if key == " " else {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=codes[key], **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=codes[key])
+
+    def accessible_nodes(self) -> list[tuple[str, str]]:
+        """(role, name) of everything that a screen reader meets."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [(n.get("role", {}).get("value", ""), n.get("name", {}).get("value", "")) for n in nodes if not n.get("ignored")]
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """A PNG of the page."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One command of the protocol, and its answer."""
+        number = next(self._ids)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("id") == number:
+                assert "error" not in message, f"{method}: {message['error']}"
+                return dict(message["result"])
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        details = message.get("params", {})
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.errors.append(str(details["exceptionDetails"]))
+        elif message.get("method") == "Runtime.consoleAPICalled" and details["type"] in ("error", "assert"):
+            self.errors.append(str(details["args"]))
+        elif message.get("method") == "Log.entryAdded" and details["entry"]["level"] == "error":
+            self.errors.append(str(details["entry"]["text"]))
+        elif message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(details["request"]["url"][:80])
+
+    def _page(self, profile: Path) -> ClientConnection:
+        port_file = profile / "DevToolsActivePort"
+        end = time.monotonic() + 60
+        while not (port_file.is_file() and port_file.read_text().count("\n")):
+            assert time.monotonic() < end and self._process.poll() is None, "Chromium did not start"
+            time.sleep(0.1)
+        port, path = port_file.read_text().split()
+        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as browser:
+            browser.send(json.dumps({"id": 1, "method": "Target.getTargets"}))
+            targets = json.loads(browser.recv(timeout=60))["result"]["targetInfos"]
+        target = next(target["targetId"] for target in targets if target["type"] == "page")
+        return connect(f"ws://127.0.0.1:{port}/devtools/page/{target}", max_size=None)
