@@ -16,6 +16,8 @@ from talkhead_core.types import Camera, FloatArray, Image, Label
 __all__ = ["Face", "Figure", "HeadPose"]
 
 _SUPERSAMPLING = 2
+# The torso rolls about this height, as a share of the frame's.
+_TORSO_PIVOT = 0.85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class HeadPose:
         rotation: ``[3, 3]``.
         translation_cm: ``[3]``.
         torso_shift_cm: ``[3]`` camera frame, from where the torso is in the photograph.
-        torso_roll_deg: about the camera's axis.
+        torso_roll_deg: about the camera's axis, clockwise as seen.
     """
 
     rotation: FloatArray
@@ -125,8 +127,8 @@ class Figure:
         still[:, 2] = -window * scale
         per_cm = self.camera.focal_px / abs(self.mesh.translation_cm[2])
         shift = pose.torso_shift_cm[:2] * (per_cm, -per_cm)
-        pivot = np.array([0.5, 0.85]) * self.camera.width
-        angle = -np.radians(pose.torso_roll_deg)
+        pivot = np.array([0.5, _TORSO_PIVOT]) * self.camera.width
+        angle = np.radians(pose.torso_roll_deg)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         moved = turn @ still
         moved[:, 2] += pivot + shift - turn @ pivot
@@ -149,9 +151,9 @@ class Figure:
         mesh = self.mesh
         neck = mesh.neck.vertices_cm
         with_head = neck @ pose.rotation.T + pose.translation_cm
-        angle = np.radians(pose.torso_roll_deg)
+        angle = -np.radians(pose.torso_roll_deg)
         still = neck @ mesh.rotation.T + mesh.translation_cm
-        pivot = np.array([0.0, still[:, 1].min()])
+        pivot = np.array([0.0, (_TORSO_PIVOT - 0.5) / FOCAL_PER_WIDTH * mesh.translation_cm[2]])
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         with_torso = still.copy()
         with_torso[:, :2] = (still[:, :2] - pivot) @ turn.T + pivot

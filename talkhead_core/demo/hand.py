@@ -99,7 +99,7 @@ def gestures(duration_s: float) -> tuple[Gesture, ...]:
         if visit is None:
             return tuple(visits)
         visits.append(visit)
-        start_s = visit.end_s + 2.9
+        start_s = visit.end_s + 3.3
 
 
 def hand_path(gesture: Gesture, time_s: float) -> tuple[FloatArray, float]:

@@ -9,63 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import LinearNDInterpolator
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from talkhead_core.demo.expressions import LEFT_EYE_CORNERS, LOWER_LIP, RIGHT_EYE_CORNERS, UPPER_LIP, Expressions, build_expressions
-from talkhead_core.demo.photograph import HAIR_OUTLINE, JAW_OUTLINE, WINDOW_ORIGIN_PX, WINDOW_SIZE_PX, photograph_landmarks
+from talkhead_core.demo.head_shell import build_head_shell, grid_triangles
+from talkhead_core.demo.photograph import WINDOW_ORIGIN_PX, WINDOW_SIZE_PX, photograph_landmarks
 from talkhead_core.types import OUTER_EYE_DISTANCE_CM, Camera, FloatArray
 
 __all__ = ["FOCAL_PER_WIDTH", "HeadMesh", "Part", "build_head_mesh", "face_triangles", "mouth_opening_cm"]
 
 FOCAL_PER_WIDTH = 2.4
 """A portrait lens: the focal length in widths of the clip."""
-FACE_VERTICES = 468
+_FACE_VERTICES = 468
 _SYMMETRIC = ((33, 263), (133, 362), (61, 291), (234, 454), (127, 356), (105, 334), (48, 278), (172, 397))
 _FOREHEAD, _CHIN = 10, 152
-# The face's outline, clockwise as seen from the top of the forehead.
-_OVAL = np.array(
-    [
-        10,
-        338,
-        297,
-        332,
-        284,
-        251,
-        389,
-        356,
-        454,
-        323,
-        361,
-        288,
-        397,
-        365,
-        379,
-        378,
-        400,
-        377,
-        152,
-        148,
-        176,
-        149,
-        150,
-        136,
-        172,
-        58,
-        132,
-        93,
-        234,
-        127,
-        162,
-        21,
-        54,
-        103,
-        67,
-        109,
-    ]
-)
-_POLAR_CENTRE_PX = np.array([225.0, 112.0])
-_ANGLES, _SHELL_RINGS = 144, 12
 _OPENING_ROWS = 5
 
 
@@ -136,7 +93,7 @@ class _Lift:
         self.px_per_cm = float(np.linalg.norm(outer[1] - outer[0])) / OUTER_EYE_DISTANCE_CM
         self.distance_cm = self.camera.focal_px / self.px_per_cm
         self.rotation, self.translation_cm = np.eye(3), np.zeros(3)
-        face = self.to_head(landmarks[:FACE_VERTICES])
+        face = self.to_head(landmarks[:_FACE_VERTICES])
         across = np.mean([face[right] - face[left] for left, right in _SYMMETRIC], axis=0)
         up = face[_FOREHEAD] - face[_CHIN]
         across /= np.linalg.norm(across)
@@ -184,12 +141,12 @@ def face_triangles() -> np.ndarray:
 def build_head_mesh() -> HeadMesh:
     """Build the head from the photograph."""
     landmarks = photograph_landmarks()
-    points = landmarks[:FACE_VERTICES]
+    points = landmarks[:_FACE_VERTICES]
     lift = _Lift(landmarks)
     triangles = face_triangles()
     smiling_cm = lift.to_head(points)
     face = Part(vertices_cm=smiling_cm, photo_px=_without_teeth(points), triangles=triangles)
-    shell_photo, shell_triangles, follows, back_photo, back_triangles = _shell(points)
+    shell = build_head_shell(points)
     eyes, gaze = zip(*(_eye(lift, landmarks, corners) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)), strict=True)
     neck, share = _neck(lift)
     return HeadMesh(
@@ -199,9 +156,9 @@ def build_head_mesh() -> HeadMesh:
         expressions=build_expressions(smiling_cm, triangles),
         smiling_cm=smiling_cm,
         face=face,
-        shell=lift.part(shell_photo, shell_triangles),
-        shell_follows=follows,
-        back=lift.part(back_photo, back_triangles),
+        shell=lift.part(shell.front, shell.front_triangles),
+        shell_follows=shell.follows,
+        back=lift.part(shell.back, shell.back_triangles),
         eyes=(eyes[0], eyes[1]),
         eye_gaze=(gaze[0], gaze[1]),
         neck=neck,
@@ -218,89 +175,6 @@ def _without_teeth(points: FloatArray) -> FloatArray:
     return colours
 
 
-def _strip(rows: int, columns: int, *, closed: bool) -> np.ndarray:
-    """Triangles of a grid of vertices numbered row by row; closed: the last column joins the first."""
-    index = np.arange(rows * columns).reshape(rows, columns)
-    right = np.roll(index, -1, axis=1)
-    last = columns if closed else columns - 1
-    a, b, c, d = (part[:, :last].ravel() for part in (index[:-1], right[:-1], index[1:], right[1:]))
-    return np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)]).astype(np.int32)
-
-
-def _polar_radius(outline_px: FloatArray, angles: FloatArray) -> FloatArray:
-    """Distance of a closed outline from the polar centre in each direction."""
-    away = outline_px - _POLAR_CENTRE_PX
-    angle = np.arctan2(away[:, 1], away[:, 0])
-    order = np.argsort(angle)
-    return np.interp(angles, angle[order], np.linalg.norm(away, axis=1)[order], period=2 * np.pi)
-
-
-def _shell(points: FloatArray) -> tuple[FloatArray, np.ndarray, csr_matrix, FloatArray, np.ndarray]:
-    """Rings from inside the face oval out to the head's edge, and their mirror image behind."""
-    angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
-    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    outline = np.concatenate([HAIR_OUTLINE, JAW_OUTLINE[::-1]])
-    dense = np.concatenate([np.linspace(a, b, 12, endpoint=False) for a, b in zip(outline, np.roll(outline, -1, axis=0), strict=True)])
-    oval_px = points[_OVAL, :2]
-    dense_oval = np.concatenate([np.linspace(a, b, 8, endpoint=False) for a, b in zip(oval_px, np.roll(oval_px, -1, axis=0), strict=True)])
-    oval_radius = _polar_radius(dense_oval, angles)
-    outer_radius = np.maximum(_polar_radius(dense, angles), oval_radius) + 4.0
-    blur = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
-    outer_radius = np.convolve(np.pad(outer_radius, 4, mode="wrap"), blur / blur.sum(), mode="valid")
-    depth_of = LinearNDInterpolator(points[:, :2], points[:, 2])
-    oval_depth = depth_of(_POLAR_CENTRE_PX + directions * (oval_radius - 0.6)[:, None])
-    # The head is deepest where it is widest: at the ears, and further back at the crown.
-    upward = np.clip(-directions[:, 1], 0, 1)
-    edge_depth = 44.0 + 14.0 * upward**2
-    jaw = np.clip(1 - (outer_radius - oval_radius - 4.0) / 5.0, 0, 1) * (directions[:, 1] > 0)
-    edge_depth = edge_depth * (1 - jaw) + (oval_depth + 1.0) * jaw
-
-    rings, back = [], []
-    for ring in range(_SHELL_RINGS):
-        if ring < 3:
-            radius = oval_radius - (2 - ring) * 2.5
-            depth = depth_of(_POLAR_CENTRE_PX + directions * np.minimum(radius, oval_radius - 0.6)[:, None]) + (0.9, 0.8, 0.5)[ring]
-        else:
-            share = np.sin((ring - 2) / (_SHELL_RINGS - 3) * np.pi / 2)
-            radius = oval_radius + (outer_radius - oval_radius) * share
-            depth = edge_depth - (edge_depth - oval_depth - 0.5) * np.sqrt(1 - share**2)
-        place = _POLAR_CENTRE_PX + directions * radius[:, None]
-        rings.append(np.column_stack([place, depth]))
-        if ring >= 3:
-            back.append(np.column_stack([place, 2 * edge_depth - depth + 0.02]))
-    shell = np.concatenate(rings)
-    behind = np.concatenate(back)
-    back_triangles = _strip(_SHELL_RINGS - 3, _ANGLES, closed=True)
-    # Behind the ears, which hang lower on the right of the picture, there is nothing to see.
-    lowest = np.where(directions[:, 0] > 0, 127.0, 119.0)
-    has_hair = np.tile(_POLAR_CENTRE_PX[1] + directions[:, 1] * outer_radius < lowest, _SHELL_RINGS - 3)
-    back_triangles = back_triangles[has_hair[back_triangles].all(axis=1)]
-    follows = _follows(points, angles, rings, jaw)
-    return shell, _strip(_SHELL_RINGS, _ANGLES, closed=True), follows, behind, back_triangles
-
-
-def _follows(points: FloatArray, angles: FloatArray, rings: list[FloatArray], jaw: FloatArray) -> csr_matrix:
-    """Each shell vertex follows the two oval vertices nearest in angle; hair less, the further out it is."""
-    away = points[_OVAL, :2] - _POLAR_CENTRE_PX
-    oval_angle = np.arctan2(away[:, 1], away[:, 0])
-    order = np.argsort(oval_angle)
-    sorted_angle = np.concatenate([oval_angle[order], [oval_angle[order[0]] + 2 * np.pi]])
-    wrapped = np.where(angles < sorted_angle[0], angles + 2 * np.pi, angles)
-    slot = np.clip(np.searchsorted(sorted_angle, wrapped, side="right") - 1, 0, len(order) - 1)
-    share = (wrapped - sorted_angle[slot]) / (sorted_angle[slot + 1] - sorted_angle[slot])
-    first, second = _OVAL[order[slot]], _OVAL[order[(slot + 1) % len(order)]]
-    row, column, value = [], [], []
-    for ring in range(len(rings)):
-        fade = 1.0 if ring < 3 else 1 - (ring - 2) / (len(rings) - 3)
-        fall = np.maximum(jaw, fade)
-        vertex = ring * len(angles) + np.arange(len(angles))
-        row += [vertex, vertex]
-        column += [first, second]
-        value += [(1 - share) * fall, share * fall]
-    shape = (len(rings) * len(angles), FACE_VERTICES)
-    return coo_matrix((np.concatenate(value), (np.concatenate(row), np.concatenate(column))), shape=shape).tocsr()
-
-
 def _eye(lift: _Lift, landmarks: FloatArray, corners: tuple[int, int]) -> tuple[Part, FloatArray]:
     """A slightly bulging patch just behind the lids, and how far its colours follow the gaze."""
     a, b = sorted((landmarks[corners[0]], landmarks[corners[1]]), key=lambda point: point[0])
@@ -311,7 +185,7 @@ def _eye(lift: _Lift, landmarks: FloatArray, corners: tuple[int, int]) -> tuple[
     depth = centre[2] + s * (b - a)[2] / 2 - 2.2 * np.clip(1 - s**2 - t**2, 0, 1) + 1.6
     photo = np.concatenate([place, depth[..., None]], axis=-1).reshape(-1, 3)
     gaze = np.clip(1.15 - s**2 * 1.15, 0, 1) * np.clip(1 - (t / 0.75) ** 4, 0, 1)
-    return lift.part(photo, _strip(*s.shape, closed=False)), np.asarray(gaze.ravel(), float)
+    return lift.part(photo, grid_triangles(*s.shape, closed=False)), np.asarray(gaze.ravel(), float)
 
 
 def _grid(x: tuple[float, float], y: tuple[float, float], depth: float, bend: float, columns: int = 13, rows: int = 5) -> FloatArray:
@@ -326,7 +200,7 @@ def _mouth_parts(lift: _Lift, points: FloatArray) -> dict[str, Part]:
     upper, lower = points[13], points[14]
     x = (left[0] - 1.0, right[0] + 1.0)
     inside = float(upper[2] + lower[2]) / 2
-    grid = _strip(5, 13, closed=False)
+    grid = grid_triangles(5, 13, closed=False)
     unit = np.stack(np.meshgrid(np.linspace(0, 1, 11), np.linspace(0, 1, _OPENING_ROWS)), axis=-1).reshape(-1, 2)
     # Upper teeth are where the photograph has them; the lower ones are their mirror image, just behind.
     teeth = _grid(x, (upper[1] - 3.0, lower[1] + 1.5), inside + 2.5, 9.0)
@@ -339,7 +213,7 @@ def _mouth_parts(lift: _Lift, points: FloatArray) -> dict[str, Part]:
         "lower_teeth": lift.part(mirrored, grid, mirrored_colours),
         "tongue": lift.part(tongue, grid, tongue_colours),
         "opening": Part(
-            vertices_cm=mouth_opening_cm(lift.to_head(points)), photo_px=unit, triangles=_strip(_OPENING_ROWS, 11, closed=False)
+            vertices_cm=mouth_opening_cm(lift.to_head(points)), photo_px=unit, triangles=grid_triangles(_OPENING_ROWS, 11, closed=False)
         ),
     }
 
@@ -358,4 +232,4 @@ def _neck(lift: _Lift) -> tuple[Part, FloatArray]:
     photo = np.stack([u, v, depth], axis=-1).reshape(-1, 3)
     share = np.asarray(np.clip((200.0 - v) / 38.0, 0, 1), float)
     smooth = share * share * (3 - 2 * share)
-    return lift.part(photo, _strip(*u.shape, closed=False)), np.asarray(smooth.ravel(), float)
+    return lift.part(photo, grid_triangles(*u.shape, closed=False)), np.asarray(smooth.ravel(), float)

@@ -38,9 +38,9 @@ HAIR_OUTLINE = _traced(
     left=130,
 )
 _TORSO_OUTLINE = _traced(
-    "50 1080 58 1030 69 985 77 935 95 890 106 838 128 795 154 757 194 716 239 678 282 643 310 624 315 612 310 590 310 566 319 557 "
-    "334 561 341 573 347 545 355 513 371 482 395 461 428 450 470 445 527 447 560 500 735 535 742 525 775 544 811 578 841 613 865 653 "
-    "880 695 885 711 914 724 943 745 973 775 996 808 1013 842 1028 886 1041 936 1053 991 1058 1030 1062 1080",
+    "50 1080 58 1030 69 985 77 935 95 890 106 838 128 795 154 757 194 716 239 678 282 643 310 624 315 612 310 590 310 566 319 557 334 "
+    "561 341 573 347 545 355 513 371 482 395 461 428 450 470 445 527 447 590 452 650 474 700 500 742 525 775 544 811 578 841 613 865 "
+    "653 880 695 885 711 914 724 943 745 973 775 996 808 1013 842 1028 886 1041 936 1053 991 1058 1030 1062 1080",
     zoom=3,
     left=10,
 )
@@ -220,7 +220,9 @@ def _neck(big: Image, scale: float) -> Image:
     shade = 1.0 - 0.35 * np.clip((first_row - rows) / (14 * scale), 0, 1)
     alpha = _filled(_NECK_OUTLINE, size, scale, inset=0.3, feather=0.6)
     fade = np.clip((208 - y) / 14, 0, 1)
-    return _layer(picture * shade[..., None], (alpha * fade).astype(np.float32), scale)
+    layer = _layer(picture * shade[..., None], alpha, scale)
+    layer[..., 3] = np.round(layer[..., 3] * fade)
+    return layer
 
 
 def _torso(big: Image, head_alpha: FloatArray, torso_alpha: FloatArray, scale: float) -> Image:
@@ -231,7 +233,8 @@ def _torso(big: Image, head_alpha: FloatArray, torso_alpha: FloatArray, scale: f
     hidden[_rows_and_columns(size, scale)[0][:, 0] > 190] = 0
     small = cv2.resize(big, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
     small_hidden = cv2.resize(hidden, small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    filled = cv2.inpaint(small, small_hidden, 4, cv2.INPAINT_TELEA)
+    filled = cv2.GaussianBlur(cv2.inpaint(small, small_hidden, 4, cv2.INPAINT_TELEA), (0, 0), 1.5)
     filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
-    picture = np.where(hidden[..., None] > 0, filled, big)
+    share = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), 1.0 * scale)[..., None]
+    picture = filled * share + big * (1 - share)
     return _layer(picture, torso_alpha, scale)

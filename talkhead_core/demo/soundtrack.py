@@ -25,8 +25,8 @@ SENTENCES = (
     "Thank you for listening, and have a wonderful evening.",
 )
 DUB_SENTENCES = (
-    "Hello. I am not a real person, but a photograph that has learned to speak.",
-    "These words were never part of my video, yet here I am saying them.",
+    "Hello! I am a photograph that has learned to speak.",
+    "These words were never part of my video.",
 )
 _FIRST_WORD_S, _PAUSE_S, _LAST_SILENCE_S = 0.6, 0.36, 0.25
 

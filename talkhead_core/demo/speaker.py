@@ -19,12 +19,13 @@ from scipy.spatial.transform import Rotation
 
 from talkhead_core.artifacts import whole_file, write_arrays, write_json, write_text
 from talkhead_core.demo.figure import Face, Figure, HeadPose
-from talkhead_core.demo.hand import Gesture, Hand, gestures, hand_path
+from talkhead_core.demo.ground_truth import described, hand_truth, truth_arrays
+from talkhead_core.demo.hand import Gesture, Hand, gestures
 from talkhead_core.demo.motion import BodyMotion, body_motion
 from talkhead_core.demo.photograph import WINDOW_SIZE_PX, Photograph, photograph
 from talkhead_core.demo.soundtrack import DUB_SENTENCES, SENTENCES, Soundtrack, noise_like_a_room, soundtrack
 from talkhead_core.demo.studio import studio_background
-from talkhead_core.demo.visemes import VISEMES, MouthTrack, mouth_track
+from talkhead_core.demo.visemes import MouthTrack, mouth_track
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, write_audio
 from talkhead_core.media.ffmpeg_binary import run_graph
 from talkhead_core.media.video_writer import VideoWriter
@@ -156,8 +157,13 @@ def make_demo_speaker(folder: str | Path, config: DemoSpeakerConfig | None = Non
         _draw_frames(picture, files.labels, figure, layers, poses, faces, visits, config, progress)
         noise_level = _write_sound(sound, files, track, config)
         _join(picture, sound, files.video)
-    _write_truth(files, figure, poses, faces, motion, mouth, visits, config)
-    write_json(files.truth_json, _truth_json(track, visits, noise_level, config))
+    hand_visible, hand_speed_px = hand_truth(visits, config.frames, config.fps, config.size_px)
+    arrays = truth_arrays(figure, poses, faces, motion, mouth)
+    write_arrays(files.truth_arrays, {**arrays, "hand_visible": hand_visible, "hand_speed_px": hand_speed_px})
+    write_json(
+        files.truth_json,
+        {"statement": CONSENT_STATEMENT, "synthetic": True, "config": asdict(config), "noise_rms": noise_level, **described(track, visits)},
+    )
     write_text(files.consent, CONSENT_STATEMENT + "\n")
     return files
 
@@ -271,59 +277,3 @@ def _join(picture: Path, sound: Path, video: Path) -> None:
             movflags="+faststart",
         )
         run_graph(graph, picture)
-
-
-def _write_truth(
-    files: DemoSpeaker,
-    figure: Figure,
-    poses: list[HeadPose],
-    faces: list[Face],
-    motion: BodyMotion,
-    mouth: MouthTrack,
-    visits: tuple[Gesture, ...],
-    config: DemoSpeakerConfig,
-) -> None:
-    mesh_cm = np.stack([figure.face_cm(face) for face in faces])
-    times_s = (np.arange(config.frames) + 0.5) / config.fps
-    visible, speed = _hand_truth(visits, times_s, config)
-    write_arrays(
-        files.truth_arrays,
-        {
-            "frame_id": np.arange(config.frames),
-            "rotation": np.stack([pose.rotation for pose in poses]).astype(np.float32),
-            "translation_cm": np.stack([pose.translation_cm for pose in poses]).astype(np.float32),
-            "focal_px": np.array([figure.camera.focal_px], np.float32),
-            "shape_cm": figure.mesh.expressions.neutral_cm.astype(np.float32),
-            "mesh_cm": mesh_cm.astype(np.float32),
-            "mouth_opening_cm": np.linalg.norm(mesh_cm[:, 13] - mesh_cm[:, 14], axis=1).astype(np.float32),
-            "eye_openness": np.array([[1 - amount for amount in face.blink] for face in faces], np.float32),
-            "viseme": mouth.viseme,
-            "yaw_pitch_roll_deg": motion.yaw_pitch_roll_deg.astype(np.float32),
-            "hand_visible": visible,
-            "hand_speed_px": speed.astype(np.float32),
-        },
-    )
-
-
-def _hand_truth(visits: tuple[Gesture, ...], times_s: FloatArray, config: DemoSpeakerConfig) -> tuple[np.ndarray, FloatArray]:
-    visible, speed = np.zeros(len(times_s), bool), np.zeros(len(times_s))
-    for visit in visits:
-        for frame in np.flatnonzero((times_s > visit.start_s) & (times_s < visit.end_s)):
-            before, _ = hand_path(visit, times_s[frame] - 0.5 / config.fps)
-            after, _ = hand_path(visit, times_s[frame] + 0.5 / config.fps)
-            visible[frame], speed[frame] = True, float(np.linalg.norm(after - before)) * config.size_px
-    return visible, speed
-
-
-def _truth_json(track: Soundtrack, visits: tuple[Gesture, ...], noise_level: float, config: DemoSpeakerConfig) -> dict[str, object]:
-    return {
-        "statement": CONSENT_STATEMENT,
-        "synthetic": True,
-        "config": asdict(config),
-        "frames": config.frames,
-        "text": track.text,
-        "phonemes": [[round(p.start_s, 5), round(p.end_s, 5), p.symbol] for p in track.phonemes],
-        "visemes": list(VISEMES),
-        "noise_rms": noise_level,
-        "gestures": [{"start_s": visit.start_s, "end_s": visit.end_s, "shape": visit.shape} for visit in visits],
-    }
