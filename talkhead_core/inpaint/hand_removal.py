@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,10 +13,7 @@ from talkhead_core.inpaint.removal_mask import removal_mask
 from talkhead_core.parameters import require
 from talkhead_core.types import Image
 
-__all__ = ["InpaintConfig", "clean_frames"]
-
-LabelledFrames = Iterator[tuple[Image, np.ndarray, np.ndarray]]
-"""Frames RGB ``[H, W, 3]`` with labels ``[H, W]`` and 255 M_i ``[H, W]``, in order of frame id."""
+__all__ = ["InpaintConfig", "clean_frames", "holes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,27 +39,42 @@ class InpaintConfig:
         require(self.samples >= 1, f"samples must be at least 1, not {self.samples}")
 
 
+def holes(masks: Iterable[tuple[np.ndarray, np.ndarray]], config: InpaintConfig) -> Iterator[np.ndarray]:
+    """Each frame's hole, boolean ``[H, W]``, from its labels ``[H, W]`` and 255 M_i ``[H, W]``."""
+    for labels, transient in masks:
+        yield removal_mask(labels, transient, config.margin, config.transient_threshold)
+
+
 def clean_frames(
-    open_frames: Callable[[], LabelledFrames], shots: list[tuple[int, int]], config: InpaintConfig
+    frames: Iterator[Image],
+    frame_at: Callable[[int], Image],
+    open_holes: Callable[[], Iterator[np.ndarray]],
+    shots: list[tuple[int, int]],
+    config: InpaintConfig,
 ) -> Iterator[tuple[Filled, np.ndarray]]:
     """Yield every frame filled, with its hole ``[H, W]``.
 
-    Each shot is read twice, once for samples and once for filling, so memory does not grow with its length.
+    The holes of a shot are read twice, once for samples and once for filling, so memory does not grow with its length.
 
     Args:
-        open_frames: starts reading the clip from its first frame.
+        frames: RGB frames in order of frame id.
+        frame_at: any frame by its id.
+        open_holes: starts reading the holes from the first frame.
         shots: half-open ranges of frame ids that cover the clip.
         config: the settings.
+
+    Raises:
+        NotAvailableError: the method needs weights that are not here.
     """
     inpainter = INPAINTERS.get(config.method)()
-    ahead, frames = open_frames(), open_frames()
+    ahead, current = open_holes(), open_holes()
     for first, last in shots:
-        stride = max(1, -(-(last - first) // config.samples))
-        samples = []
-        for index, (image, labels, transient) in enumerate(islice(ahead, last - first)):
-            if index % stride == stride // 2:
-                samples.append((image, removal_mask(labels, transient, config.margin, config.transient_threshold)))
-        inpainter.begin_shot(samples)
-        for image, labels, transient in islice(frames, last - first):
-            hole = removal_mask(labels, transient, config.margin, config.transient_threshold)
+        stride = -(-(last - first) // config.samples)
+        sampled, anything = [], False
+        for index, hole in zip(range(first, last), islice(ahead, last - first), strict=True):
+            anything = anything or bool(hole.any())
+            if (index - first) % stride == stride // 2:
+                sampled.append((index, hole))
+        inpainter.begin_shot(((frame_at(index), hole) for index, hole in sampled) if anything else ())
+        for image, hole in islice(zip(frames, current, strict=True), last - first):
             yield inpainter(image, hole), hole

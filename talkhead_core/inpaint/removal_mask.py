@@ -5,11 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from talkhead_core.media.mask_morphology import closed, grown
 from talkhead_core.types import Label
 
 __all__ = ["removal_mask"]
 
-_SMALLEST = 2e-4  # components below this share of the frame are noise
+_SMALLEST = 4e-4  # components below this share of the frame are noise
 
 
 def removal_mask(labels: np.ndarray, transient: np.ndarray, margin: float, threshold: float = 0.5) -> np.ndarray:
@@ -21,15 +22,20 @@ def removal_mask(labels: np.ndarray, transient: np.ndarray, margin: float, thres
         margin: how far the mask grows, as a share of the longer side (motion blur, shadows at the edge).
         threshold: M_i beyond which a pixel is transient.
     """
-    hands = labels == Label.HANDS
-    found = (hands | ((transient > 255 * threshold) & (labels == Label.TORSO))).astype(np.uint8)
+    found = (labels == Label.HANDS) | ((transient > 255 * threshold) & (labels == Label.TORSO))
     if not found.any():
-        return found.astype(bool)
-    radius = max(1, round(margin * max(labels.shape)))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, kernel)
-    number, components, statistics, _ = cv2.connectedComponentsWithStats(found)
-    large = np.flatnonzero(statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST * labels.size)
-    found = np.isin(components, large[large > 0]).astype(np.uint8)
-    protected = (labels == Label.HEAD) | (labels == Label.NECK)
-    return cv2.dilate(found, kernel).astype(bool) & ~protected
+        return found
+    height, width = found.shape
+    # Half size: the margin is several pixels wide, and this runs on every frame.
+    small = cv2.resize(found.astype(np.uint8), ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    radius = margin * max(labels.shape) / 2
+    joined = _without_specks(closed(small > 0, radius))
+    result = cv2.resize(grown(joined, radius).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    return result & (labels != Label.HEAD) & (labels != Label.NECK)
+
+
+def _without_specks(mask: np.ndarray) -> np.ndarray:
+    _, components, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    keep = statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST * mask.size
+    keep[0] = False
+    return keep[components]

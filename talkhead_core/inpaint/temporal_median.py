@@ -8,26 +8,28 @@ import cv2
 import numpy as np
 
 from talkhead_core.inpaint.inpainter import Filled
+from talkhead_core.inpaint.surrounding_motion import SurroundingMotion, moved
 from talkhead_core.inpaint.telea import TeleaInpainter
 from talkhead_core.media.push_pull import filled_smoothly
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["TemporalMedianInpainter"]
 
-_ALIGNMENT_SIZE_PX = 256
 _MAX_CORRECTION = 24.0  # grey levels: light changes, not edges that miss each other
+_CORRECTION_SCALE = 4
+_BORDER_PX = 24
 
 
 class TemporalMedianInpainter:
     """Median over frames of the shot in which a pixel is not hidden, moved to where the body is now.
 
-    Each shot has one template: a sample frame, completed in what its hole hides by the per-pixel median of the other
-    samples, all aligned to it by optical flow. Each frame's hole is filled from the template moved along the flow around
+    Each shot has one template: the sample frame that hides least, completed by the per-pixel median of the other
+    samples, all aligned to it by optical flow. A frame's hole is filled from the template moved along the flow around
     the hole, with its colour matched along the hole's border. Pixels that no sample shows are left to Telea.
     """
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._motion = SurroundingMotion()
         self._unseen = TeleaInpainter()
         self._template: Image | None = None
         self._known = np.zeros((0, 0), bool)
@@ -38,84 +40,85 @@ class TemporalMedianInpainter:
         self._template = None
         if not frames:
             return
-        sizes = [np.count_nonzero(hole) for _, hole in frames]
-        reference, hole = frames[int(np.argmin(sizes))]
+        reference, hole = frames[int(np.argmin([np.count_nonzero(hole) for _, hole in frames]))]
         self._template, self._known = reference.copy(), ~hole
-        union = np.any([hole for _, hole in frames], axis=0)
-        if not union.any():
+        # Every sample's hole may fall on the template's when a later frame asks for it.
+        wanted = np.any([hole for _, hole in frames], axis=0)
+        if not wanted.any():
             return
-        rows, columns = np.nonzero(union)
-        colours = np.zeros((len(frames), len(rows), 3), np.uint8)
-        valid = np.zeros((len(frames), len(rows)), bool)
+        rows, columns = np.nonzero(wanted)
+        colours = np.zeros((len(rows), 3, len(frames)), np.uint8)
+        visible = np.zeros((len(rows), len(frames)), bool)
         for index, (frame, frame_hole) in enumerate(frames):
-            moved, visible = self._moved(frame, ~frame_hole, reference, hole | frame_hole)
-            colours[index], valid[index] = moved[rows, columns], visible[rows, columns]
-        median, seen = _masked_median(colours, valid)
+            flow = self._motion(reference, frame, hole | frame_hole)
+            colours[..., index] = moved(frame, flow)[rows, columns]
+            visible[:, index] = _moved_mask(~frame_hole, flow)[rows, columns]
+        median, seen = _median_of_visible(colours, visible)
         self._template[rows[seen], columns[seen]] = median[seen]
-        self._known[rows[seen], columns[seen]] = True
+        self._known[rows, columns] = seen
 
     def __call__(self, image: Image, hole: np.ndarray) -> Filled:
         """Fill the boolean ``hole`` ``[H, W]`` of an RGB frame ``[H, W, 3]``."""
         if not hole.any() or self._template is None:
             return self._unseen(image, hole)
-        moved, known = self._moved(self._template, self._known, image, hole)
-        recovered = hole & known
-        matched = _matched_at_border(moved, image, hole, known)
-        result = np.where(recovered[..., None], matched, image)
-        rest = hole & ~known
-        if rest.any():
-            result = self._unseen(result, rest).image
-        return Filled(image=_feathered(image, result, hole), recovered=recovered)
-
-    def _moved(self, source: Image, valid: np.ndarray, target: Image, hidden: np.ndarray) -> tuple[Image, np.ndarray]:
-        """``source`` and its ``valid`` pixels moved onto ``target``; the motion inside ``hidden`` continues that around it."""
-        height, width = hidden.shape
-        scale = min(1.0, _ALIGNMENT_SIZE_PX / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = [cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for image in (target, source)]
-        flow = self._flow.calc(small[0], small[1], None)
-        unknown = cv2.resize(hidden.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        unknown = cv2.dilate(unknown, np.ones((9, 9), np.uint8)).astype(bool)
-        flow = cv2.resize(filled_smoothly(flow, ~unknown), (width, height), interpolation=cv2.INTER_LINEAR)
-        flow *= np.array([width / size[0], height / size[1]], np.float32)
-        positions = _grid(height, width) + flow
-        moved = cv2.remap(source, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        visible = cv2.remap(valid.astype(np.uint8) * 255, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        return moved, visible == 255
+        flow = self._motion(image, self._template, hole)
+        box = _box_around(hole, _BORDER_PX)
+        part, part_hole = image[box], hole[box]
+        known = _moved_mask(self._known, flow, box)
+        source = moved(self._template, flow, box)
+        recovered = part_hole & known
+        matched = _matched_at_border(source, part, part_hole, known)
+        result = image.copy()
+        result[box] = np.where(recovered[..., None], matched, part)
+        rest = np.zeros(hole.shape, bool)
+        rest[box] = part_hole & ~known
+        result = self._unseen(result, rest).image
+        result[box] = _faded_in(part, result[box], part_hole)
+        everywhere = np.zeros(hole.shape, bool)
+        everywhere[box] = recovered
+        return Filled(image=result, recovered=everywhere)
 
 
-def _grid(height: int, width: int) -> FloatArray:
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return np.stack([columns, rows], axis=-1)
+def _box_around(hole: np.ndarray, border_px: int) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    return np.s_[
+        max(0, rows[0] - border_px) : rows[-1] + 1 + border_px, max(0, columns[0] - border_px) : columns[-1] + 1 + border_px
+    ]
 
 
-def _masked_median(colours: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median ``[n, 3]`` over the valid of ``[k, n, 3]``, and which pixels have one ``[n]``."""
-    count = valid.sum(axis=0)
-    # Invalid entries sort to the end, so that the median of the first `count` is a lookup.
-    ordered = np.sort(np.where(valid[..., None], colours.astype(np.int16), 256), axis=0)
-    low, high = np.maximum(count - 1, 0) // 2, count // 2
-    index = np.arange(len(count))
-    high = np.minimum(high, len(valid) - 1)
-    median = (ordered[low, index] + ordered[high, index] + 1) // 2
-    return np.clip(median, 0, 255).astype(np.uint8), count > 0
+def _moved_mask(mask: np.ndarray, flow: FloatArray, box: tuple[slice, slice] = np.s_[:, :]) -> np.ndarray:
+    """Where all the pixels that ``moved`` blends lie inside ``mask``."""
+    return moved(mask.astype(np.uint8) * 255, flow, box) == 255
 
 
-def _matched_at_border(moved: Image, image: Image, hole: np.ndarray, known: np.ndarray) -> Image:
-    """``moved`` plus the smooth continuation into the hole of its difference from ``image`` along the hole's border."""
-    ring = cv2.dilate(hole.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~hole & known
-    if not ring.any():
-        return moved
-    difference = cv2.blur(image.astype(np.float32) - moved, (5, 5))
-    steady = ring & (np.abs(difference).max(axis=-1) < _MAX_CORRECTION)
-    if not steady.any():
-        return moved
-    correction = filled_smoothly(difference, steady)
-    return np.clip(np.round(moved + correction), 0, 255).astype(np.uint8)
+def _median_of_visible(colours: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median ``[n, 3]`` over the visible of ``colours`` ``[n, 3, k]``, and which of the ``n`` have one."""
+    count = visible.sum(axis=1)
+    median = np.zeros(colours.shape[:2], np.uint8)
+    # By the number of visible samples: a median over a fixed number is one partition, and invalid entries sort last.
+    for number in np.unique(count[count > 0]):
+        here = np.flatnonzero(count == number)
+        values = np.where(visible[here, None, :], colours[here].astype(np.int16), 256)
+        middle = np.partition(values, [(number - 1) // 2, number // 2], axis=-1)
+        median[here] = (middle[..., (number - 1) // 2] + middle[..., number // 2] + 1) // 2
+    return median, count > 0
 
 
-def _feathered(image: Image, filled: Image, hole: np.ndarray) -> Image:
-    """``filled`` inside the hole, fading to ``image`` within two pixels of the hole's edge, inside it."""
+def _matched_at_border(source: Image, image: Image, hole: np.ndarray, known: np.ndarray) -> FloatArray:
+    """``source`` plus the smooth continuation into the hole of its difference from ``image`` along the hole's border."""
+    size = (max(1, hole.shape[1] // _CORRECTION_SCALE), max(1, hole.shape[0] // _CORRECTION_SCALE))
+    usable = cv2.resize((known & ~hole).astype(np.float32), size, interpolation=cv2.INTER_AREA) == 1.0
+    small_source, small_image = (cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32) for part in (source, image))
+    difference = small_image - small_source
+    usable &= np.abs(difference).max(axis=-1) < _MAX_CORRECTION
+    if not usable.any():
+        return source.astype(np.float32)
+    correction = filled_smoothly(difference, usable)
+    return np.clip(source + cv2.resize(correction, (hole.shape[1], hole.shape[0]), interpolation=cv2.INTER_LINEAR), 0, 255)
+
+
+def _faded_in(image: Image, filled: Image, hole: np.ndarray) -> Image:
+    """``filled`` inside the hole, fading to ``image`` within two pixels of the hole's edge, on its inner side."""
     inner = cv2.erode(hole.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
     weight = (cv2.blur(inner, (3, 3)) * hole)[..., None]
-    return np.round(weight * filled + (1 - weight) * image).astype(np.uint8)
+    return np.round(image + weight * (filled.astype(np.float32) - image)).astype(np.uint8)

@@ -96,24 +96,48 @@ class TemporalMask:
 
     def _step(self, image: Image, labels: np.ndarray, body: np.ndarray) -> None:
         assert self._previous is not None
-        backward = self._flow(image, self._previous)
-        carried = cv2.remap(self._mask, self._grid + backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        resting = (labels == Label.TORSO) & (carried < 0.5)
-        drift = np.median(backward[resting], axis=0) if np.count_nonzero(resting) > 0.01 * resting.size else np.zeros(2)
-        speed = np.linalg.norm(backward - drift.astype(np.float32), axis=-1) * self._speed
+        backward = self._backward_flow(image, body)
+        carried = cv2.remap(self._mask, self._grid + backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+        relative = backward - _drift(backward, (labels == Label.TORSO) & (carried < 0.5))
+        speed = cv2.magnitude(relative[..., 0], relative[..., 1]) * np.float32(self._speed)
         unlike = self._memory.difference(image)
-        foreign = np.maximum(np.where(self._memory.known, unlike, 0), (labels == Label.HANDS).astype(np.float32))
-        moving = np.minimum(speed / self._theta, 1.0)
+        foreign = np.where(self._memory.known, unlike, np.float32(0))
+        foreign[labels == Label.HANDS] = 1
+        moving = np.minimum(speed / self._theta, 1)
         delta = self._hold + (self._rest - self._hold) * (1 - foreign) * (1 - 0.5 * moving)
         # Flow bleeds from an object onto the torso around it; there, the pixel still looks like the torso.
         transient = ((speed > self._theta) & (unlike > 0)).astype(np.float32)
         transient = cv2.morphologyEx(transient, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         self._mask = np.maximum(carried * delta, transient) * body
 
+    def _backward_flow(self, image: Image, body: np.ndarray) -> FloatArray:
+        """Flow to the previous frame ``[h, w, 2]`` within a margin of the body, zero elsewhere: a portrait's torso is a part of it."""
+        assert self._previous is not None
+        flow = np.zeros((*self._shape, 2), np.float32)
+        rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
+        if len(rows):
+            top, bottom = _widened(rows, self._shape[0])
+            left, right = _widened(columns, self._shape[1])
+            box = np.s_[top:bottom, left:right]
+            flow[box] = self._flow(np.ascontiguousarray(image[box]), np.ascontiguousarray(self._previous[box]))
+        return flow
+
     def _full_size(self, labels: np.ndarray) -> np.ndarray:
         full = cv2.resize(self._mask, (self._clip[1], self._clip[0]), interpolation=cv2.INTER_LINEAR)
         body = (labels == Label.TORSO) | (labels == Label.HANDS)
         return np.where(body, np.round(255 * full), 0).astype(np.uint8)
+
+
+def _drift(flow: FloatArray, resting: np.ndarray) -> FloatArray:
+    """The torso's own motion ``[2]``: the median over what is not masked."""
+    if np.count_nonzero(resting) < 0.01 * resting.size:
+        return np.zeros(2, np.float32)
+    return np.median(flow[resting][:: max(1, np.count_nonzero(resting) // 4096)], axis=0).astype(np.float32)
+
+
+def _widened(indices: np.ndarray, size: int) -> tuple[int, int]:
+    """First and last index with a margin, on a coarse raster so that the flow's own pyramid stays the same."""
+    return max(0, int(indices[0]) // 16 * 16 - 16), min(size, (int(indices[-1]) // 16 + 2) * 16)
 
 
 class _TorsoMemory:
@@ -127,9 +151,11 @@ class _TorsoMemory:
         self.known = np.zeros(shape, bool)
 
     def learn(self, image: Image, visible: np.ndarray) -> None:
-        blurred = cv2.blur(image, (5, 5)).astype(np.float32)
-        rate = np.where(self.known, self._RATE, 1.0)[..., None] * visible[..., None]
-        self._colour += rate.astype(np.float32) * (blurred - self._colour)
+        """Take in the ``visible`` pixels ``[h, w]`` of one frame."""
+        blurred = cv2.blur(image, (5, 5))
+        new = visible & ~self.known
+        self._colour[new] = blurred[new]
+        cv2.accumulateWeighted(blurred, self._colour, self._RATE, mask=(visible & self.known).astype(np.uint8))
         self.known |= visible
 
     def difference(self, image: Image) -> FloatArray:
@@ -137,5 +163,6 @@ class _TorsoMemory:
         blurred = cv2.blur(image, (5, 5)).astype(np.float32)
         low, high = cv2.erode(self._colour, np.ones((5, 5))), cv2.dilate(self._colour, np.ones((5, 5)))
         # Outside the range of the colours nearby: a torso that sways by two pixels still looks like itself.
-        outside = np.maximum(np.maximum(low - blurred, blurred - high), 0).max(axis=-1)
+        below, above = (cv2.split(part) for part in (low - blurred, blurred - high))
+        outside = np.maximum.reduce([*below, *above])
         return np.where(self.known, np.clip(outside / self._TOLERANCE - 0.5, 0, 1), 1).astype(np.float32)

@@ -21,7 +21,7 @@ _CHEEKS_AND_NOSE = (50, 101, 36, 205, 280, 330, 266, 425, 5, 195, 117, 346)
 def filled(polygon: FloatArray, shape: tuple[int, int]) -> np.ndarray:
     """Boolean mask ``[H, W]`` of a polygon ``[n, 2]`` in pixels."""
     mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [np.round(polygon - 0.5).astype(np.int32)], 1)
+    cv2.fillPoly(mask, [np.round(polygon - 0.5).astype(np.int32)], (1,))
     return mask.astype(bool)
 
 
@@ -35,7 +35,6 @@ class FaceGeometry:
         side: unit vector ``[2]`` across the face, to the image's right.
         height_px: chin to the top of the forehead.
         width_px: ear to ear, at least what a face turned sideways keeps of it.
-        forehead: top of the forehead ``[2]``, pixels.
         skin_points: points ``[n, 2]`` on cheeks and nose, where skin is always bare.
     """
 
@@ -44,7 +43,6 @@ class FaceGeometry:
     side: FloatArray
     height_px: float
     width_px: float
-    forehead: FloatArray
     skin_points: FloatArray
 
     @staticmethod
@@ -62,7 +60,6 @@ class FaceGeometry:
             side=side,
             height_px=height,
             width_px=max(width, 0.75 * height),
-            forehead=flat[_FOREHEAD],
             skin_points=flat[list(_CHEEKS_AND_NOSE)],
         )
 
@@ -71,19 +68,27 @@ class FaceGeometry:
         left, right = self.jaw[_JAW_ANGLES[0]], self.jaw[_JAW_ANGLES[1]]
         out, lobe, crown = 0.42 * self.width_px * self.side, 0.12 * self.height_px * self.up, 0.95 * self.height_px * self.up
         left_ear, right_ear = self.jaw[0], self.jaw[-1]
-        lower = self.jaw[_JAW_ANGLES[0] : _JAW_ANGLES[1] + 1]
         return np.concatenate(
             [
-                lower,
+                self._under_jaw(),
                 [right + 0.25 * out, right_ear + out - lobe, right_ear + out + crown],
                 [left_ear - out + crown, left_ear - out - lobe, left - 0.25 * out],
             ]
         )
 
     def neck_polygon(self) -> FloatArray:
-        """Outline ``[n, 2]`` of what can be neck: from the jaw down to the pit of the throat."""
-        left, right = self.jaw[_JAW_ANGLES[0]], self.jaw[_JAW_ANGLES[1]]
-        down = -0.75 * self.height_px * self.up
-        lower = self.jaw[_JAW_ANGLES[0] : _JAW_ANGLES[1] + 1]
-        flare = 0.05 * self.width_px * self.side
-        return np.concatenate([lower, [right + flare + down, left - flare + down]])
+        """Outline ``[n, 2]`` of what can be neck: from the jaw down to the collar bones, widening."""
+        lower = self._under_jaw()
+        # The neck hangs between a head that tilts and shoulders that do not.
+        down = np.array([0.0, 1.0]) - self.up
+        down *= 1.1 * self.height_px / max(float(np.linalg.norm(down)), 1e-6)
+        flare = 0.3 * self.width_px * self.side
+        return np.concatenate([lower, [lower[-1] + flare + down, lower[0] - flare + down]])
+
+    def under_chin_polygon(self) -> FloatArray:
+        """Outline ``[n, 2]`` of the strip right below the jaw, which no collar reaches."""
+        lower = self._under_jaw()
+        return np.concatenate([lower, (lower - 0.05 * self.height_px * self.up)[::-1]])
+
+    def _under_jaw(self) -> FloatArray:
+        return self.jaw[_JAW_ANGLES[0] : _JAW_ANGLES[1] + 1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from talkhead_core.media.mask_morphology import bounding_box, closed, joined_to, without_holes
 from talkhead_core.parameters import require
 from talkhead_core.segmentation.face_geometry import FaceGeometry, filled
 from talkhead_core.segmentation.hand_region import hand_region
@@ -19,6 +20,8 @@ from talkhead_core.segmentation.skin_colour import SkinColour
 from talkhead_core.types import FloatArray, Image, Label
 
 __all__ = ["LabelMapper", "SegmentationConfig", "label_frames"]
+
+_SPECK = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +66,28 @@ class LabelMapper:
             limbs: hands and arms.
         """
         shape = (image.shape[0], image.shape[1])
-        person = probability >= self._threshold
+        person = _without_specks(probability >= self._threshold)
         labels = np.where(person, np.uint8(Label.TORSO), np.uint8(Label.BACKGROUND))
-        head = neck = np.zeros(shape, bool)
-        skin: np.ndarray | None = None
         if points is not None:
             geometry = FaceGeometry.of(points)
             self._skin.update(image, geometry.skin_points, 0.03 * geometry.height_px)
-            skin = self._skin.mask(image)
-            head = person & filled(geometry.head_polygon(), shape)
-            neck = _neck(geometry, person & ~head, skin)
-            labels[head], labels[neck] = Label.HEAD, Label.NECK
+            labels[person & filled(geometry.head_polygon(), shape)] = Label.HEAD
+            self._add_neck(labels, image, geometry)
         if limbs.any:
-            skin = self._skin.mask(image) if skin is None else skin
-            labels[hand_region(limbs, skin, person & ~head & ~neck)] = Label.HANDS
+            labels[hand_region(limbs, self._skin.mask(image), labels == Label.TORSO)] = Label.HANDS
         return labels
+
+    def _add_neck(self, labels: np.ndarray, image: Image, geometry: FaceGeometry) -> None:
+        """Label the skin below the jaw that hangs together with it, and what it encloses (shadows, a chain)."""
+        zone = filled(geometry.neck_polygon(), (image.shape[0], image.shape[1]))
+        box = bounding_box(zone, border_px=8)
+        if box is None:
+            return
+        torso = labels[box] == Label.TORSO
+        seed = filled(geometry.under_chin_polygon() - (box[1].start, box[0].start), (torso.shape[0], torso.shape[1])) & torso
+        below = (zone[box] | seed) & torso
+        skin = closed((below & self._skin.mask(image[box])) | seed, 0.03 * geometry.height_px) & below
+        labels[box][without_holes(joined_to(skin, seed)) & torso] = Label.NECK
 
 
 def label_frames(
@@ -110,15 +120,19 @@ def nearest_detected(detected: np.ndarray) -> np.ndarray | None:
     return np.where(np.abs(known[before] - ids) <= np.abs(known[after] - ids), known[before], known[after])
 
 
-def _neck(geometry: FaceGeometry, person: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """Skin below the jaw that hangs together with it."""
-    shape = (person.shape[0], person.shape[1])
-    below = filled(geometry.neck_polygon(), shape) & person
-    strip = filled(np.concatenate([geometry.jaw[3:18], (geometry.jaw[3:18] - 0.12 * geometry.height_px * geometry.up)[::-1]]), shape)
-    candidates = (below & (skin | strip)).astype(np.uint8)
-    radius = max(1, round(0.02 * geometry.height_px))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    candidates = cv2.morphologyEx(candidates, cv2.MORPH_CLOSE, kernel) & below
-    _, components = cv2.connectedComponents(candidates)
-    touching = np.unique(components[strip & below])
-    return np.isin(components, touching[touching > 0])
+def _without_specks(person: np.ndarray) -> np.ndarray:
+    """``person`` ``[H, W]`` without components and holes smaller than a thousandth of the image."""
+    height, width = person.shape
+    result = person
+    for value in (True, False):
+        half = (result[::2, ::2] == value).astype(np.uint8)
+        _, components, statistics, _ = cv2.connectedComponentsWithStats(half, connectivity=4)
+        small = statistics[:, cv2.CC_STAT_AREA] < _SPECK * half.size
+        small[0] = False
+        if small.any():
+            specks = cv2.dilate(small[components].astype(np.uint8), np.ones((3, 3), np.uint8))
+            specks = cv2.resize(specks, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+            # Grown by a pixel of half the size, a speck can touch what is large, which must stay.
+            large = cv2.resize((half - small[components]).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            result = np.where(specks & (result == value) & (large == 0), not value, result)
+    return result

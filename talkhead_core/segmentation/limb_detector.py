@@ -8,7 +8,7 @@ import cv2
 import mediapipe
 import numpy as np
 
-from talkhead_core.segmentation.limbs import NO_LIMBS, Limbs
+from talkhead_core.segmentation.limbs import NO_LIMBS, Limbs, hand_length_px
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["LimbDetector"]
@@ -18,7 +18,8 @@ _MIN_CONFIDENCE = 0.5
 # MediaPipe's pose points: shoulders, elbows, wrists, root of little and index finger, hips; left, then right.
 _SHOULDERS, _ELBOWS, _WRISTS, _HIPS = (11, 12), (13, 14), (15, 16), (23, 24)
 _KNUCKLES = ((17, 19), (18, 20))
-_ARM_INTERVAL = 2  # detections a look at the arms, which are slower than hands
+_ARM_INTERVAL = 2  # detections from one look at the arms, which takes longer, to the next
+_MAX_MISSES = 8  # detections without hands for which the arms alone are believed
 
 
 class LimbDetector:
@@ -36,21 +37,26 @@ class LimbDetector:
             min_tracking_confidence=_MIN_CONFIDENCE,
         )
         self._pose: Any = None
-        self._arms = NO_LIMBS.arms
-        self._since_arms = _ARM_INTERVAL
+        self._last = NO_LIMBS
+        self._until_arms = 0
+        self._misses = _MAX_MISSES
 
     def __call__(self, image: Image) -> Limbs:
         """Limbs of an RGB image ``[H, W, 3]``."""
         height, width = image.shape[:2]
         found = self._hands.process(np.ascontiguousarray(image)).multi_hand_landmarks or []
-        if not found:
-            self._since_arms = _ARM_INTERVAL
+        hands = np.asarray([[(point.x * width, point.y * height) for point in hand.landmark] for hand in found], np.float32)
+        self._misses = 0 if len(hands) else self._misses + 1
+        if self._misses > _MAX_MISSES:
+            self._last = NO_LIMBS
             return NO_LIMBS
-        points = [[(point.x * width, point.y * height) for point in hand.landmark] for hand in found]
-        self._since_arms += 1
-        if self._since_arms >= _ARM_INTERVAL:
-            self._arms, self._since_arms = self._arms_in_front(image), 0
-        return Limbs(hands=np.asarray(points, np.float32).reshape(-1, 21, 2), arms=self._arms)
+        self._until_arms -= 1
+        arms = self._last.arms
+        if self._until_arms <= 0 or self._misses:
+            arms, self._until_arms = self._arms_in_front(image), _ARM_INTERVAL
+        hands = hands.reshape(-1, 21, 2) if len(hands) else _at_wrists(self._last, arms)
+        self._last = Limbs(hands=hands, arms=arms)
+        return self._last
 
     def _arms_in_front(self, image: Image) -> FloatArray:
         if self._pose is None:
@@ -69,6 +75,18 @@ class LimbDetector:
             if seen and _reaches(arm, torso):
                 arms[side] = arm
         return arms
+
+
+def _at_wrists(last: Limbs, arms: FloatArray) -> FloatArray:
+    """The hands seen last ``[n, 21, 2]``, moved with the wrists of the arms they hang on; hands without an arm are gone."""
+    kept = []
+    for hand in last.hands:
+        distance = np.linalg.norm(last.arms[:, 1] - hand[0], axis=1)
+        distance[~np.isfinite(distance) | ~np.isfinite(arms).all(axis=(1, 2))] = np.inf
+        side = int(np.argmin(distance))
+        if distance[side] < hand_length_px(hand):
+            kept.append(hand + arms[side, 1] - last.arms[side, 1])
+    return np.asarray(kept, np.float32).reshape(-1, 21, 2)
 
 
 def _reaches(arm: FloatArray, torso: FloatArray) -> bool:
