@@ -90,7 +90,7 @@ def _write_footage(folder: Path, frames: tuple[Image, ...], landmarks: dict[str,
     sound = 0.1 * np.sin(2 * np.pi * 200 * np.arange(FRAMES * 640) / 16000)
     write_audio(folder / "extract_audio" / "audio.wav", sound)
     write_audio(folder / "denoise" / "audio.wav", sound)
-    write_json(folder / "denoise" / "denoise.json", {"method": "mss", "applied": False})
+    write_json(folder / "denoise" / "denoise.json", {"method": "mss", "applied": "none"})
 
 
 def _write_training(folder: Path) -> None:

@@ -18,9 +18,9 @@ WRONG_AUDIO = "head/wrong_audio"
 RETRIEVAL = "head/retrieval"
 FULL = "full/self"
 
-_LEAST_AUDIO_GAIN_DB = 1.0
+_LEAST_AUDIO_GAIN_DB = 2.0
 _LEAST_R = 0.4
-_LEAST_SPREAD, _LARGEST_SPREAD = 0.6, 1.5
+_LEAST_SPREAD, _LARGEST_SPREAD = 0.7, 1.5
 _LARGEST_LMD_PX512 = 2.5
 _LEAST_FACE_DB = 28.0
 _LARGEST_JITTER_RATIO = 1.5
@@ -86,7 +86,10 @@ def _audio_decides(metrics: Mapping[str, Any]) -> Statement | None:
     if "psnr_mouth" not in gain:
         return None
     value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
-    text = f"the right audio beats wrong audio by {value:.1f} dB{_between(interval, 'dB')} at the mouth ({MODEL} against {WRONG_AUDIO})"
+    only = "only " if value < _LEAST_AUDIO_GAIN_DB else ""
+    text = (
+        f"the right audio beats wrong audio by {only}{value:.1f} dB{_between(interval, 'dB')} at the mouth ({MODEL} against {WRONG_AUDIO})"
+    )
     if value <= 0 or (interval and interval[0] <= 0):
         return Statement(level="fail", text=f"The mouth does not follow the speech: {text}.")
     return Statement(level="warn" if value < _LEAST_AUDIO_GAIN_DB else "ok", text=_sentence(text))
@@ -129,7 +132,7 @@ def _mouth_amplitude(metrics: Mapping[str, Any]) -> Statement | None:
     value = metrics["protocols"][MODEL].get("mouth_opening_sd_ratio")
     if value is None:
         return None
-    text = f"The mouth moves {100 * value:.0f} % as far as in the recording ({MODEL})."
+    text = f"The mouth moves {'only ' if value < _LEAST_SPREAD else ''}{100 * value:.0f} % as far as in the recording ({MODEL})."
     return Statement(level="ok" if _LEAST_SPREAD <= value <= _LARGEST_SPREAD else "warn", text=text)
 
 

@@ -86,6 +86,7 @@
     }
 
     function goTo(frame) {
+      if (video().requestVideoFrameCallback) video().requestVideoFrameCallback(draw); // "seeked" can come before the picture
       video().currentTime = (Math.max(0, Math.min(frames() - 1, frame)) + 0.5) / fps();
     }
 
@@ -108,9 +109,10 @@
     videos.forEach((each, index) => {
       playable(each);
       each.removeAttribute("controls");
-      figures[index].hidden = true;
+      figures[index].classList.add("offstage"); // not hidden: a hidden video is not decoded until it plays
+      figures[index].setAttribute("aria-hidden", "true");
+      each.tabIndex = -1;
       each.loop = true;
-      // a hidden video paints black until it has been sought once
       each.addEventListener("loadeddata", () => { if (index === current) { goTo(0); describe(); } }, { once: true });
       each.addEventListener("seeked", draw);
       each.addEventListener("play", () => { toggle.textContent = "Pause"; follow(); });
