@@ -21,6 +21,7 @@ from talkhead_core.artifacts import whole_file, write_arrays, write_json, write_
 from talkhead_core.demo.figure import Face, Figure, HeadPose
 from talkhead_core.demo.ground_truth import described, hand_truth, truth_arrays
 from talkhead_core.demo.hand import Gesture, Hand, gestures
+from talkhead_core.demo.layering import layered
 from talkhead_core.demo.motion import BodyMotion, body_motion
 from talkhead_core.demo.photograph import WINDOW_SIZE_PX, Photograph, photograph
 from talkhead_core.demo.soundtrack import DUB_SENTENCES, SENTENCES, Soundtrack, noise_like_a_room, soundtrack
@@ -235,15 +236,8 @@ def _frame(figure: Figure, layers: Photograph, background: FloatArray, pose: Hea
     matrix = figure.torso_transform(pose)
     # OpenCV counts from pixel centres.
     matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ (0.5, 0.5) - 0.5])
-    torso = cv2.warpAffine(layers.torso, matrix, size[::-1], flags=cv2.INTER_LINEAR).astype(np.float32)
-    alpha = torso[..., 3:] / 255.0
-    image = background * (1 - alpha) + torso[..., :3] * alpha
-    label = np.where(alpha[..., 0] > 0.5, np.uint8(Label.TORSO), np.uint8(Label.BACKGROUND))
-    head, head_label = figure.draw(pose, face)
-    image = image * (1 - head[..., 3:]) + head[..., :3]
-    covered = (head[..., 3] > 0.5) & (head_label > 0)
-    label[covered] = head_label[covered]
-    return image, label
+    torso = cv2.warpAffine(layers.torso, matrix, size[::-1], flags=cv2.INTER_LINEAR)
+    return layered(background, np.asarray(torso, np.uint8), *figure.draw(pose, face))
 
 
 def _write_sound(noisy: Path, files: DemoSpeaker, track: Soundtrack, config: DemoSpeakerConfig) -> float:
