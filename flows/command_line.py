@@ -89,9 +89,10 @@ def demo(
 ) -> None:
     """Make the demo speaker, run everything, and print where the dubbed video and the report are."""
     workspace = Workspace.here()
-    with StageDisplay(_steps(workspace, "make_demo", dubs=1), quiet=as_json) as display:
+    with StageDisplay(["make_demo", *_steps(workspace), "dub"], quiet=as_json) as display:
         make_demo_speaker(workspace, profile, config, display.show)
-    _run(workspace, DEMO_SPEAKER, [demo_speech(workspace)], out, as_json=as_json)
+        dubs = _bring_up_to_date(workspace, DEMO_SPEAKER, [demo_speech(workspace)], out, display)
+    _tell_results(workspace, DEMO_SPEAKER, dubs, as_json=as_json)
 
 
 @app.command()
@@ -116,7 +117,9 @@ def run(
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
     with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
         register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent), display.show)
-    _run(workspace, speaker, audios, out, as_json=as_json)
+    with StageDisplay([*_steps(workspace), *(["dub"] if audios else [])], quiet=as_json) as display:
+        dubs = _bring_up_to_date(workspace, speaker, audios, out, display)
+    _tell_results(workspace, speaker, dubs, as_json=as_json)
 
 
 @app.command("dub")
@@ -191,16 +194,18 @@ def status(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
     _tell(table, lines, as_json=as_json)
 
 
-def _run(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, *, as_json: bool) -> None:
-    folder = out or workspace.root / "out" / speaker
-    targets = _dub_targets(audios, folder)
-    with StageDisplay(_steps(workspace, dubs=len(audios)), quiet=as_json) as display:
-        bring_up_to_date(workspace, speaker, display.show)
-        for audio, target in targets:
-            dub_if_changed(workspace, speaker, audio, target, display.show)
+def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, display: StageDisplay) -> list[Path]:
+    targets = _dub_targets(audios, out or workspace.root / "out" / speaker)
+    bring_up_to_date(workspace, speaker, display.show)
+    for audio, target in targets:
+        dub_if_changed(workspace, speaker, audio, target, display.show)
+    return [target for _, target in targets]
+
+
+def _tell_results(workspace: Workspace, speaker: str, dubs: list[Path], *, as_json: bool) -> None:
     report = workspace.stage_folder(speaker, "report") / "report.html"
-    result = {"speaker": speaker, "report": str(report), "dubs": [str(target) for _, target in targets]}
-    _tell(result, [*(f"video   {target}" for _, target in targets), f"report  {report}"], as_json=as_json)
+    result = {"speaker": speaker, "report": str(report), "dubs": [str(path) for path in dubs]}
+    _tell(result, [*(f"video   {path}" for path in dubs), f"report  {report}"], as_json=as_json)
 
 
 def _dub_targets(audios: list[Path], folder: Path) -> list[tuple[Path, Path]]:
@@ -217,8 +222,8 @@ def _dub_targets(audios: list[Path], folder: Path) -> list[tuple[Path, Path]]:
     return targets
 
 
-def _steps(workspace: Workspace, *before: str, dubs: int) -> list[str]:
-    return [*before, *(node.name for node in read_stage_graph(workspace.root)), *(["dub"] if dubs else [])]
+def _steps(workspace: Workspace) -> list[str]:
+    return [node.name for node in read_stage_graph(workspace.root)]
 
 
 def _consent_source(workspace: Workspace, speaker: str, document: Path | None, statement: str | None) -> Callable[[], Consent] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from flows.speaker_registration import Registration, consent_from_statement, register
 from flows.stage_runs import Outcome, StageEvent, run_task
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.consent import Consent, statement_hash
 from talkhead_core.speakers import read_yaml
 
 __all__ = ["DEMO_SPEAKER", "demo_speech", "make_demo_speaker"]
@@ -39,8 +41,14 @@ def make_demo_speaker(workspace: Workspace, profile: str, config: str | None, sh
         record.unlink(missing_ok=True)
         run_task(workspace, "make_demo", ["--out", folder, "--profile", profile], show)
         write_json(record, {"signature": signature})
-    ask = None if (folder / "consent.json").is_file() else lambda: consent_from_statement(_CONSENT, synthetic=True)
-    register(workspace, Registration(speaker=DEMO_SPEAKER, video=video, profile=profile, config=config, replace=True), ask, show)
+    ask = None if (folder / "consent.json").is_file() else lambda: _consent(folder / "consent.txt")
+    request = Registration(speaker=DEMO_SPEAKER, video=video, profile=profile, config=config, replace=True, examine=False)
+    register(workspace, request, ask, show)
+
+
+def _consent(statement: Path) -> Consent:
+    """What the demo says of itself, hashed as a signed document would be."""
+    return replace(consent_from_statement(_CONSENT, synthetic=True), statement_sha256=statement_hash(statement.read_bytes()))
 
 
 def _signature(workspace: Workspace, profile: str) -> str:

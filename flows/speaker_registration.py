@@ -33,6 +33,7 @@ class Registration:
         profile: a key of ``profiles`` in ``params.yaml``; None keeps the speaker's, or takes ``cpu``.
         config: a key of ``configs`` in ``params.yaml``; None keeps the speaker's, or takes ``talkhead``.
         replace: a different video under a known name takes the old one's place.
+        examine: run the footage doctor first; the stage ``ingest`` does it again in any case.
     """
 
     speaker: str
@@ -40,6 +41,7 @@ class Registration:
     profile: str | None = None
     config: str | None = None
     replace: bool = False
+    examine: bool = True
 
 
 def register(
@@ -67,7 +69,7 @@ def register(
     new_video = request.video is not None and not _is_registered_video(workspace, request, known)
     if new_video and ask_consent is None:
         raise ConsentError(f'speaker {name!r} needs a consent record: give --consent FILE or --i-have-consent "who, what for"')
-    if new_video and request.video is not None:
+    if new_video and request.video is not None and request.examine:
         check_footage(workspace, request.video, show)
     consent = ask_consent() if ask_consent is not None else read_consent(consent_path, name)
     consent.check(name)

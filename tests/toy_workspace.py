@@ -102,6 +102,7 @@ with open("ran.txt", "a") as log:
     log.write("make_demo\\n")
 write_text(a.out / "video.mp4", "good demo")
 write_text(a.out / "speech.wav", "speech")
+write_text(a.out / "consent.txt", "no real person")
 """
 
 
