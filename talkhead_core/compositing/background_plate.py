@@ -12,7 +12,7 @@ from talkhead_core.types import Image
 
 __all__ = ["BackgroundPlate", "PlateCoverage"]
 
-_CLOSE = 0.3  # of the margin: the least distance from the person at which a pixel is used at all
+_CLOSE = 0.45  # of the margin: the least distance from the person at which a pixel is used at all
 _MAX_SHOTS = 8  # the longest shots are kept
 
 

@@ -81,9 +81,7 @@ class TemporalMedianInpainter:
 
 def _box_around(hole: np.ndarray, border_px: int) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-    return np.s_[
-        max(0, rows[0] - border_px) : rows[-1] + 1 + border_px, max(0, columns[0] - border_px) : columns[-1] + 1 + border_px
-    ]
+    return np.s_[max(0, rows[0] - border_px) : rows[-1] + 1 + border_px, max(0, columns[0] - border_px) : columns[-1] + 1 + border_px]
 
 
 def _moved_mask(mask: np.ndarray, flow: FloatArray, box: tuple[slice, slice] = np.s_[:, :]) -> np.ndarray:

@@ -33,7 +33,7 @@ class FlowMaskConfig:
     method: str = "dis"
     flow_size_px: int = 256
     theta_px: float = 4.5
-    rest_s: float = 0.12
+    rest_s: float = 0.08
     hold_s: float = 20.0
 
     def __post_init__(self) -> None:
@@ -47,9 +47,9 @@ class TemporalMask:
     """M_i = max(M_(i-1) * delta_i, 1(\\|V_i\\| > theta)) over the frames of a clip (WildTalker, eq. 4).
 
     The paper leaves open what delta_i is. Here, per pixel: M_(i-1) is first carried along the flow, so that the mask
-    moves with its object. Where the pixel looks as the torso did there before (a memory of the unmasked frames), delta_i is
-    short-lived, and less so the faster the pixel moves; where it looks different, something still stands in
-    front of the torso, and delta_i holds the mask. Motion is counted relative to the torso's own.
+    moves with its object. Where the pixel looks as the torso did there before (a memory of the unmasked frames), delta_i lets
+    the mask go; where it looks different, something still stands in front of the torso, and delta_i holds it; where the torso
+    has not been seen yet, delta_i holds as long as there is motion. Motion is counted relative to the torso's own.
 
     Args:
         config: the settings.
@@ -98,15 +98,16 @@ class TemporalMask:
         assert self._previous is not None
         backward = self._backward_flow(image, body)
         carried = cv2.remap(self._mask, self._grid + backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
-        relative = backward - _drift(backward, (labels == Label.TORSO) & (carried < 0.5))
+        drift = _drift(backward, (labels == Label.TORSO) & (carried < 0.5))
+        self._memory.follow(-drift)
+        relative = backward - drift
         speed = cv2.magnitude(relative[..., 0], relative[..., 1]) * np.float32(self._speed)
-        unlike = self._memory.difference(image)
-        foreign = np.where(self._memory.known, unlike, np.float32(0))
+        unlike, known = self._memory.difference(image)
+        foreign = np.where(known, unlike, np.minimum(speed / self._theta, 1))
         foreign[labels == Label.HANDS] = 1
-        moving = np.minimum(speed / self._theta, 1)
-        delta = self._hold + (self._rest - self._hold) * (1 - foreign) * (1 - 0.5 * moving)
+        delta = self._rest + (self._hold - self._rest) * foreign
         # Flow bleeds from an object onto the torso around it; there, the pixel still looks like the torso.
-        transient = ((speed > self._theta) & (unlike > 0)).astype(np.float32)
+        transient = ((speed > self._theta) & (unlike > 0.5)).astype(np.float32)
         transient = cv2.morphologyEx(transient, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         self._mask = np.maximum(carried * delta, transient) * body
 
@@ -141,28 +142,48 @@ def _widened(indices: np.ndarray, size: int) -> tuple[int, int]:
 
 
 class _TorsoMemory:
-    """What the torso looks like at each pixel, from the frames in which nothing was masked there."""
+    """What the torso looks like at each pixel, from the frames in which nothing was masked there; it sways with the torso."""
 
     _RATE = 0.1
     _TOLERANCE = 12.0  # grey levels of blurred colour that breathing and shading change
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._colour = np.zeros((*shape, 3), np.float32)
-        self.known = np.zeros(shape, bool)
+        self._known = np.zeros(shape, np.uint8)
+        self._offset = np.zeros(2)
+
+    def follow(self, motion: FloatArray) -> None:
+        """The torso moved by ``motion`` ``[2]`` pixels since the last frame."""
+        self._offset += motion
 
     def learn(self, image: Image, visible: np.ndarray) -> None:
         """Take in the ``visible`` pixels ``[h, w]`` of one frame."""
-        blurred = cv2.blur(image, (5, 5))
-        new = visible & ~self.known
+        blurred = self._shifted(cv2.blur(image, (3, 3)), -self._offset)
+        visible = self._shifted(visible.astype(np.uint8), -self._offset)
+        new = (visible > self._known).astype(bool)
         self._colour[new] = blurred[new]
-        cv2.accumulateWeighted(blurred, self._colour, self._RATE, mask=(visible & self.known).astype(np.uint8))
-        self.known |= visible
+        cv2.accumulateWeighted(blurred, self._colour, self._RATE, mask=visible & self._known)
+        self._known |= visible
 
-    def difference(self, image: Image) -> FloatArray:
-        """0 where a pixel looks like the torso did, 1 where it does not, or where nothing is known."""
-        blurred = cv2.blur(image, (5, 5)).astype(np.float32)
-        low, high = cv2.erode(self._colour, np.ones((5, 5))), cv2.dilate(self._colour, np.ones((5, 5)))
+    def difference(self, image: Image) -> tuple[FloatArray, np.ndarray]:
+        """How unlike the torso each pixel is, and where that is known, both ``[h, w]``.
+
+        0 where a pixel looks like the torso did, 1 where it does not, or where nothing is known.
+        """
+        blurred = cv2.blur(image, (3, 3)).astype(np.float32)
+        colour = self._shifted(self._colour, self._offset)
+        known = self._shifted(self._known, self._offset).astype(bool)
         # Outside the range of the colours nearby: a torso that sways by two pixels still looks like itself.
+        low, high = cv2.erode(colour, np.ones((5, 5))), cv2.dilate(colour, np.ones((5, 5)))
         below, above = (cv2.split(part) for part in (low - blurred, blurred - high))
         outside = np.maximum.reduce([*below, *above])
-        return np.where(self.known, np.clip(outside / self._TOLERANCE - 0.5, 0, 1), 1).astype(np.float32)
+        return np.where(known, np.clip(outside / self._TOLERANCE - 0.5, 0, 1), 1).astype(np.float32), known
+
+    @staticmethod
+    def _shifted(values: np.ndarray, offset: FloatArray) -> np.ndarray:
+        columns, rows = (round(float(v)) for v in offset)
+        return (
+            values
+            if not (columns or rows)
+            else cv2.warpAffine(values, np.float32([[1, 0, columns], [0, 1, rows]]), values.shape[1::-1], flags=cv2.INTER_NEAREST)
+        )

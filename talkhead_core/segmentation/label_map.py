@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talkhead_core.media.mask_morphology import bounding_box, closed, joined_to, without_holes
+from talkhead_core.media.mask_morphology import bounding_box, closed, grown, joined_to, without_holes
 from talkhead_core.parameters import require
 from talkhead_core.segmentation.face_geometry import FaceGeometry, filled
 from talkhead_core.segmentation.hand_region import hand_region
@@ -22,6 +22,7 @@ from talkhead_core.types import FloatArray, Image, Label
 __all__ = ["LabelMapper", "SegmentationConfig", "label_frames"]
 
 _SPECK = 1e-3
+_NECK_RATE = 0.03  # a frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class LabelMapper:
     def __init__(self, config: SegmentationConfig) -> None:
         self._threshold = config.person_threshold
         self._skin = SkinColour()
+        self._neck_support: FloatArray | None = None
 
     def __call__(self, image: Image, probability: FloatArray, points: FloatArray | None, limbs: Limbs) -> np.ndarray:
         """Labels ``[H, W]`` uint8 of :class:`talkhead_core.types.Label`.
@@ -87,7 +89,16 @@ class LabelMapper:
         seed = filled(geometry.under_chin_polygon() - (box[1].start, box[0].start), (torso.shape[0], torso.shape[1])) & torso
         below = (zone[box] | seed) & torso
         skin = closed((below & self._skin.mask(image[box])) | seed, 0.03 * geometry.height_px) & below
-        labels[box][without_holes(joined_to(skin, seed)) & torso] = Label.NECK
+        neck = np.zeros(labels.shape, np.uint8)
+        neck[box] = without_holes(joined_to(skin, seed)) & torso
+        labels[self._lasting(neck, 0.06 * geometry.height_px)] = Label.NECK
+
+    def _lasting(self, neck: np.ndarray, motion_px: float) -> np.ndarray:
+        """The part of ``neck`` ``[H, W]`` that has been neck for a while: a hand that passes below the chin is skin, too."""
+        if self._neck_support is None:
+            self._neck_support = neck.astype(np.float32)
+        cv2.accumulateWeighted(neck, self._neck_support, _NECK_RATE)
+        return neck.astype(bool) & grown(self._neck_support > 0.5, motion_px)
 
 
 def label_frames(

@@ -71,8 +71,10 @@ class LimbDetector:
         torso = points[[_SHOULDERS[0], _SHOULDERS[1], _HIPS[1], _HIPS[0]]]
         for side in range(2):
             arm = np.stack([points[_ELBOWS[side]], points[_WRISTS[side]], points[list(_KNUCKLES[side])].mean(axis=0)])
-            seen = visible[_WRISTS[side]] > _MIN_CONFIDENCE and ((arm[1] >= 0) & (arm[1] < size)).all()
-            if seen and _reaches(arm, torso):
+            # An elbow outside the image is a guess, and an arm drawn to it may lie anywhere.
+            inside = ((arm[:2] >= 0) & (arm[:2] < size)).all()
+            sure = min(visible[_WRISTS[side]], visible[_ELBOWS[side]]) > _MIN_CONFIDENCE
+            if inside and sure and _reaches(arm, torso):
                 arms[side] = arm
         return arms
 
