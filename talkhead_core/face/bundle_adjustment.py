@@ -1,11 +1,7 @@
-"""Joint fit of one focal length, one person's shape and every frame's pose to landmarks.
+"""Joint fit of one focal length, one person's shape and the poses of some frames to landmarks; then of any frame's pose alone.
 
-Levenberg-Marquardt on the normal equations, which have an arrow form::
-
-    [ A   B ] [poses ]        A: banded (a frame meets its neighbours through the smoothing)
-    [ B^T C ] [shared]        C: shape and log focal length, small and dense
-
-so that a step costs one banded Cholesky factorisation, linear in the number of frames.
+Levenberg-Marquardt on the normal equations, which have an arrow form: every frame's pose meets only the shared unknowns, so
+the poses are eliminated frame by frame (Schur complement) and a step solves one small dense system.
 """
 
 from __future__ import annotations
@@ -13,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cho_solve_banded, cholesky_banded
 
-from talkhead_core.face.pose_smoothing import SmoothingPrior
-from talkhead_core.face.rotations import exp_so3, skew
+from talkhead_core.face.rotations import exp_so3
 from talkhead_core.progress import Progress, silent
 
-__all__ = ["Bundle", "BundleWeights", "Observations", "adjust", "projection"]
+__all__ = ["Bundle", "BundleWeights", "adjust", "fit_poses", "pose_jacobian", "projection", "soft_l1", "soft_l1_weight"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class Bundle:
     Args:
         rotation: ``[N, 3, 3]`` head to camera.
         translation: ``[N, 3]`` cm.
-        shape: ``[K, 3]`` cm, head frame.
+        shape: ``[K, 3]`` cm, head frame; or ``[N, K, 3]``, a shape for every frame.
         log_focal: of the focal length in pixels.
     """
 
@@ -38,27 +32,14 @@ class Bundle:
     shape: np.ndarray
     log_focal: float
 
-    def moved(self, poses: np.ndarray, shape: np.ndarray, log_focal: float) -> Bundle:
-        """After a step: ``poses [N, 6]`` (rotation vector applied from the left, translation), ``shape [K, 3]``."""
-        return Bundle(
-            exp_so3(poses[:, :3]) @ self.rotation,
-            self.translation + poses[:, 3:],
-            self.shape + shape,
-            self.log_focal + log_focal,
-        )
+    def moved(self, poses: np.ndarray) -> Bundle:
+        """After a step ``[N, 6]``: a rotation vector applied from the left, and a translation."""
+        return replace(self, rotation=exp_so3(poses[:, :3]) @ self.rotation, translation=self.translation + poses[:, 3:])
 
-
-@dataclass(frozen=True)
-class Observations:
-    """What is fitted.
-
-    Args:
-        pixels: ``[N, K, 2]`` from the principal point, x right, y *up*; NaN where unseen.
-        weight: ``[N, K]``, 0 where unseen.
-    """
-
-    pixels: np.ndarray
-    weight: np.ndarray
+    def part(self, rows: slice | np.ndarray) -> Bundle:
+        """The bundle of some frames."""
+        shape = self.shape[rows] if self.shape.ndim == 3 else self.shape
+        return Bundle(self.rotation[rows], self.translation[rows], shape, self.log_focal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +48,8 @@ class BundleWeights:
 
     Args:
         landmark_px: of a landmark; beyond it the loss grows linearly (soft L1).
-        shape_cm: of the shape about its prior, ``[3]`` for x, y, z, counted once per observed frame.
-        log_focal: of the log focal length about its prior, counted once per observed frame.
+        shape_cm: of the shape about its prior, for x, y, z, counted once per frame.
+        log_focal: of the log focal length about its prior, counted once per frame.
     """
 
     landmark_px: float
@@ -78,42 +59,67 @@ class BundleWeights:
 
 def projection(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
     """Camera-frame points ``[N, K, 3]`` and their pixels from the principal point, y up ``[N, K, 2]``."""
-    points = np.einsum("nij,kj->nki", bundle.rotation, bundle.shape) + bundle.translation[:, None]
+    points = bundle.shape @ bundle.rotation.swapaxes(-1, -2) + bundle.translation[:, None]
     return points, np.exp(bundle.log_focal) * points[..., :2] / -points[..., 2:]
 
 
+def soft_l1(residual: np.ndarray, sigma: float) -> np.ndarray:
+    """The loss ``2 (sqrt(1 + r^2 / sigma^2) - 1)`` of residual vectors ``[..., 2]``."""
+    return 2 * (np.sqrt(1 + (residual**2).sum(-1) / sigma**2) - 1)
+
+
+def soft_l1_weight(residual: np.ndarray, sigma: float) -> np.ndarray:
+    """The weight of the squared residual that has the loss's slope (iteratively reweighted least squares)."""
+    return 1 / (sigma**2 * np.sqrt(1 + (residual**2).sum(-1) / sigma**2))
+
+
+def pose_jacobian(bundle: Bundle, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of the pixels of camera-frame ``points [N, K, 3]``.
+
+    Returns:
+        By the pose ``[N, K, 2, 6]`` (rotation vector applied from the left, translation), and by the head-frame point ``[N, K, 2, 3]``.
+    """
+    inverse = np.exp(bundle.log_focal) / -points[..., 2]
+    turned = points - bundle.translation[:, None]
+    by_pose = np.empty((*points.shape[:-1], 2, 6))
+    for axis in range(2):
+        slope = points[..., axis] * inverse / -points[..., 2]
+        toward = np.zeros_like(points)  # of the pixel by the camera-frame point
+        toward[..., axis], toward[..., 2] = inverse, slope
+        by_pose[..., axis, 3:] = toward
+        by_pose[..., axis, :3] = _cross(turned, toward)
+    return by_pose, by_pose[..., 3:] @ bundle.rotation[:, None]
+
+
+def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """``np.cross`` of ``[..., 3]`` arrays without its overhead."""
+    result = np.empty_like(first)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        result[..., i] = first[..., j] * second[..., k] - first[..., k] * second[..., j]
+    return result
+
+
 def adjust(
-    start: Bundle,
-    observations: Observations,
-    prior: Bundle,
-    weights: BundleWeights,
-    smoothing: SmoothingPrior,
-    *,
-    iterations: int = 25,
-    tolerance: float = 1e-5,
-    progress: Progress = silent,
+    start: Bundle, pixels: np.ndarray, weights: BundleWeights, *, iterations: int = 20, tolerance: float = 1e-4, progress: Progress = silent
 ) -> Bundle:
-    """Minimise landmarks (soft L1) + shape prior + focal prior + smoothing.
+    """Minimise landmarks (soft L1) + shape about ``start.shape`` + log focal length about ``start.log_focal``.
 
     Args:
-        start: where to begin.
-        observations: landmarks.
-        prior: its shape and focal length are what the shared unknowns are pulled to.
+        start: where to begin, and the prior.
+        pixels: ``[N, K, 2]`` from the principal point, x right, y up.
         weights: standard deviations.
-        smoothing: second differences of the poses within shots.
         iterations: most steps.
         tolerance: stop when a step lowers the cost by less than this fraction.
         progress: told after each step.
     """
-    problem = _Problem(observations, prior, weights, smoothing)
-    current, damping = start, 1e-4
-    cost = problem.cost(current)
+    problem = _Problem(pixels, start, weights)
+    current, cost, damping = start, problem.cost(start), 1e-4
     for iteration in range(iterations):
         equations = problem.equations(current)
         while True:
-            candidate = current.moved(*equations.step(damping))
+            candidate = equations.moved(current, damping)
             new_cost = problem.cost(candidate)
-            if new_cost < cost or damping > 1e6:
+            if new_cost < cost or damping > 1e4:
                 break
             damping *= 10
         progress(iteration + 1, iterations)
@@ -125,96 +131,87 @@ def adjust(
     return current
 
 
+def fit_poses(start: Bundle, pixels: np.ndarray, *, landmark_px: float, iterations: int = 12) -> Bundle:
+    """Every frame's pose on its own, with shape and focal length held: landmarks alone.
+
+    Args:
+        start: first poses, the shape and the focal length.
+        pixels: ``[N, K, 2]`` from the principal point, y up.
+        landmark_px: standard deviation of a landmark.
+        iterations: Gauss-Newton steps.
+    """
+    current = start
+    for _ in range(iterations):
+        points, projected = projection(current)
+        residual = projected - pixels
+        by_pose, _ = pose_jacobian(current, points)
+        weighted = by_pose * soft_l1_weight(residual, landmark_px)[..., None, None]
+        normal = np.einsum("nkai,nkaj->nij", weighted, by_pose, optimize=True) + 1e-9 * np.eye(6)
+        gradient = np.einsum("nkai,nka->ni", weighted, residual)
+        step = -np.linalg.solve(normal, gradient[..., None])[..., 0]
+        current = current.moved(step)
+        if np.abs(step).max() < 1e-5:
+            break
+    return current
+
+
 @dataclass
-class _NormalEquations:
-    poses: np.ndarray  # [bandwidth + 1, 6 N] lower banded
-    cross: np.ndarray  # [6 N, G]
+class _Equations:
+    poses: np.ndarray  # [N, 6, 6]
+    cross: np.ndarray  # [N, 6, G]
     shared: np.ndarray  # [G, G]
-    pose_gradient: np.ndarray  # [6 N]
+    pose_gradient: np.ndarray  # [N, 6]
     shared_gradient: np.ndarray  # [G]
 
-    def step(self, damping: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def moved(self, bundle: Bundle, damping: float) -> Bundle:
+        diagonal = np.arange(6)
         poses, shared = self.poses.copy(), self.shared.copy()
-        poses[0] = poses[0] * (1 + damping) + 1e-9
+        poses[:, diagonal, diagonal] *= 1 + damping
         shared[np.diag_indices_from(shared)] *= 1 + damping
-        factor = (cholesky_banded(poses, lower=True, check_finite=False), True)
-        solved = cho_solve_banded(factor, np.column_stack([self.cross, self.pose_gradient]), check_finite=False)
-        inverse_cross, inverse_gradient = solved[:, :-1], solved[:, -1]
-        schur = shared - self.cross.T @ inverse_cross
-        step_shared = cho_solve(cho_factor(schur), -(self.shared_gradient - self.cross.T @ inverse_gradient))
-        step_poses = -inverse_gradient - inverse_cross @ step_shared
-        return step_poses.reshape(-1, 6), step_shared[:-1].reshape(-1, 3), float(step_shared[-1])
+        solved = np.linalg.solve(poses, np.concatenate([self.cross, self.pose_gradient[..., None]], axis=-1))
+        flat = self.cross.reshape(-1, len(shared))
+        schur = shared - flat.T @ solved[..., :-1].reshape(-1, len(shared))
+        right = self.shared_gradient - flat.T @ solved[..., -1].ravel()
+        step = -np.linalg.solve(schur, right)
+        stepped = bundle.moved(-solved[..., -1] - solved[..., :-1] @ step)
+        return replace(stepped, shape=bundle.shape + step[:-1].reshape(-1, 3), log_focal=bundle.log_focal + float(step[-1]))
 
 
 class _Problem:
-    def __init__(self, observations: Observations, prior: Bundle, weights: BundleWeights, smoothing: SmoothingPrior) -> None:
-        self._pixels = np.where(observations.weight[..., None] > 0, observations.pixels, 0.0)
-        self._weight = observations.weight / weights.landmark_px**2
-        self._prior, self._smoothing = prior, smoothing
-        frames = float((observations.weight > 0).any(1).sum())
-        self._sigma_px = weights.landmark_px
-        self._shape_precision = frames / np.square(weights.shape_cm)
-        self._focal_precision = frames / weights.log_focal**2
+    def __init__(self, pixels: np.ndarray, prior: Bundle, weights: BundleWeights) -> None:
+        self._pixels, self._prior, self._sigma = pixels, prior, weights.landmark_px
+        self._shape_precision = len(pixels) / np.square(weights.shape_cm)
+        self._focal_precision = len(pixels) / weights.log_focal**2
 
     def cost(self, bundle: Bundle) -> float:
         points, projected = projection(bundle)
         if not np.isfinite(projected).all() or (points[..., 2] > -1.0).any():
             return np.inf
-        squared = ((projected - self._pixels) ** 2).sum(-1) / self._sigma_px**2
-        landmarks = (self._weight * self._sigma_px**2 * 2 * (np.sqrt(1 + squared) - 1)).sum()
         shape = (self._shape_precision * (bundle.shape - self._prior.shape) ** 2).sum()
         focal = self._focal_precision * (bundle.log_focal - self._prior.log_focal) ** 2
-        return float(landmarks + shape + focal + self._smoothing.cost(bundle.rotation, bundle.translation))
+        return float(soft_l1(projected - self._pixels, self._sigma).sum() + shape + focal)
 
-    def equations(self, bundle: Bundle) -> _NormalEquations:
+    def equations(self, bundle: Bundle) -> _Equations:
         points, projected = projection(bundle)
         residual = projected - self._pixels
-        squared = (residual**2).sum(-1) / self._sigma_px**2
-        weight = self._weight / np.sqrt(1 + squared)  # soft L1 as iteratively reweighted least squares
+        weight = soft_l1_weight(residual, self._sigma)
+        by_pose, by_shape = pose_jacobian(bundle, points)
         frames, count = weight.shape
-        by_point = _projection_jacobian(points, np.exp(bundle.log_focal))  # [N, K, 2, 3]
-        turned = points - bundle.translation[:, None]
-        by_pose = np.concatenate([-by_point @ skew(turned), by_point], axis=-1)  # [N, K, 2, 6]
-        by_shape = by_point @ bundle.rotation[:, None]
         weighted_pose = by_pose * weight[..., None, None]
-        flat = by_pose.reshape(frames, 2 * count, 6)
-        flat_weighted = weighted_pose.reshape(frames, 2 * count, 6)
-        diagonal = flat_weighted.transpose(0, 2, 1) @ flat
-        gradient = (flat_weighted.transpose(0, 2, 1) @ residual.reshape(frames, 2 * count, 1))[..., 0]
-        cross_shape = (weighted_pose.swapaxes(-1, -2) @ by_shape).transpose(0, 2, 1, 3).reshape(6 * frames, 3 * count)
-        cross_focal = (flat_weighted.transpose(0, 2, 1) @ projected.reshape(frames, 2 * count, 1)).reshape(6 * frames, 1)
-        poses = self._smoothing.banded(diagonal)
-        gradient = gradient + self._smoothing.gradient(bundle.rotation, bundle.translation)
-        shared, shared_gradient = self._shared(bundle, weight, by_shape, projected, residual)
-        return _NormalEquations(poses, np.hstack([cross_shape, cross_focal]), shared, gradient.ravel(), shared_gradient)
-
-    def _shared(
-        self, bundle: Bundle, weight: np.ndarray, by_shape: np.ndarray, projected: np.ndarray, residual: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        count = weight.shape[1]
-        weighted = by_shape * weight[..., None, None]
-        blocks = np.einsum("nkai,nkaj->kij", weighted, by_shape)
+        poses = np.einsum("nkai,nkaj->nij", weighted_pose, by_pose, optimize=True)
+        pose_gradient = np.einsum("nkai,nka->ni", weighted_pose, residual)
+        cross_shape = (weighted_pose.swapaxes(-1, -2) @ by_shape).transpose(0, 2, 1, 3).reshape(frames, 6, 3 * count)
+        cross_focal = np.einsum("nkai,nka->ni", weighted_pose, projected)[..., None]
+        weighted_shape = by_shape * weight[..., None, None]
+        blocks = np.einsum("nkai,nkaj->kij", weighted_shape, by_shape, optimize=True)
         shared = np.zeros((3 * count + 1, 3 * count + 1))
         for k in range(count):
             shared[3 * k : 3 * k + 3, 3 * k : 3 * k + 3] = blocks[k] + np.diag(self._shape_precision)
-        edge = np.einsum("nkai,nka->ki", weighted, projected).ravel()
-        shared[:-1, -1] = shared[-1, :-1] = edge
+        shared[:-1, -1] = shared[-1, :-1] = np.einsum("nkai,nka->ki", weighted_shape, projected).ravel()
         shared[-1, -1] = (weight[..., None] * projected**2).sum() + self._focal_precision
-        gradient = np.empty(3 * count + 1)
-        gradient[:-1] = (np.einsum("nkai,nka->ki", weighted, residual) + self._shape_precision * (bundle.shape - self._prior.shape)).ravel()
-        gradient[-1] = (weight[..., None] * projected * residual).sum() + self._focal_precision * (bundle.log_focal - self._prior.log_focal)
-        return shared, gradient
-
-
-def _projection_jacobian(points: np.ndarray, focal: float) -> np.ndarray:
-    """Of pixels (from the principal point, y up) by camera-frame points: ``[..., 2, 3]``."""
-    inverse = focal / -points[..., 2]
-    jacobian = np.zeros((*points.shape[:-1], 2, 3))
-    jacobian[..., 0, 0] = jacobian[..., 1, 1] = inverse
-    jacobian[..., :, 2] = points[..., :2] * (inverse / -points[..., 2])[..., None]
-    return jacobian
-
-
-def with_shape(bundle: Bundle, shape: np.ndarray) -> Bundle:
-    """The same poses and focal length with another shape."""
-    return replace(bundle, shape=shape)
+        shape_gradient = np.einsum("nkai,nka->ki", weighted_shape, residual)
+        shape_gradient += self._shape_precision * (bundle.shape - self._prior.shape)
+        focal_gradient = (weight[..., None] * projected * residual).sum()
+        focal_gradient += self._focal_precision * (bundle.log_focal - self._prior.log_focal)
+        cross = np.concatenate([cross_shape, cross_focal], axis=-1)
+        return _Equations(poses, cross, shared, pose_gradient, np.append(shape_gradient.ravel(), focal_gradient))

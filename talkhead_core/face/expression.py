@@ -1,19 +1,12 @@
-"""Eye opening, brow raise and mouth opening from the tracked mesh, in the head frame."""
+"""Eye opening and brow raise from the tracked mesh, in the head frame."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from talkhead_core.face.mesh_topology import (
-    INNER_LIP_LOWER,
-    INNER_LIP_UPPER,
-    LEFT_BROW,
-    LEFT_EYE_LIDS,
-    RIGHT_BROW,
-    RIGHT_EYE_LIDS,
-)
+from talkhead_core.face.mesh_topology import LEFT_BROW, LEFT_EYE_LIDS, RIGHT_BROW, RIGHT_EYE_LIDS
 
-__all__ = ["EXPRESSION_NAMES", "blinks", "expression", "mouth_opening_cm"]
+__all__ = ["EXPRESSION_NAMES", "blinks", "expression"]
 
 EXPRESSION_NAMES = ("eye_opening_left", "eye_opening_right", "brow_raise_left", "brow_raise_right")
 """The columns of ``expression``; left is the person's left."""
@@ -39,11 +32,6 @@ def expression(mesh_cm: np.ndarray) -> np.ndarray:
         _height(mesh_cm, RIGHT_BROW, _RIGHT_CORNERS),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-def mouth_opening_cm(mesh_cm: np.ndarray) -> np.ndarray:
-    """Distance between the inner lips' midpoints ``[N]`` in cm, of meshes ``[N, 468, 3]``."""
-    return np.linalg.norm(mesh_cm[:, INNER_LIP_UPPER] - mesh_cm[:, INNER_LIP_LOWER], axis=-1)
 
 
 def blinks(eye_opening: np.ndarray, *, closed_fraction: float = 0.6, longest_frames: int = 15) -> list[tuple[int, int]]:

@@ -1,23 +1,40 @@
-"""Head pose, person's shape and per-frame mesh from landmarks: bundle adjustment over the whole clip."""
+"""Head pose, person's shape and per-frame mesh: landmarks and optical flow of stable points, adjusted over the whole clip.
+
+1. Landmarks alone: bundle adjustment of some frames gives focal length and shape, then every frame its own pose.
+2. Stable points are followed by optical flow (``stable_points``).
+3. All poses are refined to both (``pose_refinement``), in turn with how the landmarks slide over the skin (``landmark_model``).
+4. The neutral shape, and every frame's mesh taken back to the head frame.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from talkhead_core.errors import InputError
-from talkhead_core.face.bundle_adjustment import Bundle, BundleWeights, Observations, adjust, projection
-from talkhead_core.face.expression import EXPRESSION_NAMES, expression
-from talkhead_core.face.mesh_topology import INNER_LIP_LOWER, INNER_LIP_UPPER, JAW, LIPS, MESH_POINTS, RIGID
-from talkhead_core.face.person_shape import frontal_transform, self_shape, unproject_at_depth
-from talkhead_core.face.pose_smoothing import SmoothingPrior, fill_gaps, jitter_deg
-from talkhead_core.face.triangulation import triangulate
+from talkhead_core.face.bundle_adjustment import Bundle, BundleWeights, adjust, fit_poses, projection
+from talkhead_core.face.expression import expression
+from talkhead_core.face.head_track import HeadTrack, TrackQuality
+from talkhead_core.face.landmark_model import LandmarkModel, LandmarkPriors, fit_landmark_model
+from talkhead_core.face.mesh_topology import INNER_LIP_LOWER, INNER_LIP_UPPER, JAW, LIPS, MESH_POINTS, OUTER_EYE_CORNERS, RIGID
+from talkhead_core.face.person_shape import frontal_shape, frontal_transform, registered, self_shape, unproject_at_depth
+from talkhead_core.face.pose_refinement import RefinementWeights, refine_poses, track_residual_px
+from talkhead_core.face.pose_smoothing import SmoothingPrior, fill_gaps, fill_rows, jitter_deg
+from talkhead_core.face.stable_points import PointTracks, StablePointConfig, track_stable_points
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.types import Camera
 
-__all__ = ["Track", "TrackHeadConfig", "track_head"]
+__all__ = ["TrackHeadConfig", "track_head"]
+
+_RIGID = list(RIGID)
+_FACE_SIDES = (234, 454)
+_SHAPE_FRAMES, _MODEL_FRAMES = 300, 400  # shape and slide are no better for more
+_ROUNDS = 2
+_OCCLUDED_SHARE = 0.015  # of the face width: below it no residual means an occlusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,70 +42,30 @@ class TrackHeadConfig:
     """How the head is tracked.
 
     Args:
-        camera_distance_cm: where the camera is expected; sets the prior of the focal length.
+        stabilise: whether optical flow of stable points joins the landmarks.
         smoothing_deg: expected second difference of the head's rotation, degrees a frame squared; larger follows faster.
-        smoothing_cm: the same for the translation across the view.
-        landmark_px: expected error of a landmark in a 512-pixel clip; beyond it the loss is linear.
+        landmark_px: trust in landmarks: their standard deviation in a clip whose longer side is 512 pixels.
+        flow_px: trust in optical flow, the same.
         outlier_factor: a frame that reprojects this many times worse than the median is taken as occluded.
         min_confidence: landmarks below it are not used.
+        camera_distance_cm: where the camera is expected; sets the prior of the focal length.
+        stable_points: how stable points are followed.
     """
 
-    camera_distance_cm: float = 90.0
+    stabilise: bool = True
     smoothing_deg: float = 0.15
-    smoothing_cm: float = 0.03
     landmark_px: float = 1.0
+    flow_px: float = 0.35
     outlier_factor: float = 3.0
     min_confidence: float = 0.2
+    camera_distance_cm: float = 90.0
+    stable_points: StablePointConfig = field(default_factory=StablePointConfig)
 
     def __post_init__(self) -> None:
-        for name in ("camera_distance_cm", "smoothing_deg", "smoothing_cm", "landmark_px"):
+        for name in ("smoothing_deg", "landmark_px", "flow_px", "camera_distance_cm"):
             require(getattr(self, name) > 0, f"{name} must be positive, not {getattr(self, name)}")
         require(self.outlier_factor > 1, f"outlier_factor must be above 1, not {self.outlier_factor}")
         require(0 <= self.min_confidence < 1, f"min_confidence must be in [0, 1), not {self.min_confidence}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Track:
-    """A tracked clip; the fields are those of ``track.safetensors``."""
-
-    frame_id: np.ndarray
-    rotation: np.ndarray
-    translation_cm: np.ndarray
-    focal_px: float
-    shape_cm: np.ndarray
-    mesh_cm: np.ndarray
-    expression: np.ndarray
-    status: np.ndarray
-    reprojection_px: np.ndarray
-    shot: np.ndarray
-    face_width_px: float
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of ``track.safetensors``."""
-        single = {
-            name: getattr(self, name).astype(np.float32)
-            for name in ("rotation", "translation_cm", "shape_cm", "mesh_cm", "expression", "reprojection_px")
-        }
-        return {
-            "frame_id": self.frame_id.astype(np.int64),
-            **single,
-            "focal_px": np.array([self.focal_px], np.float32),
-            "status": self.status.astype(np.uint8),
-            "shot": self.shot.astype(np.int32),
-        }
-
-    def summary(self) -> dict[str, object]:
-        """The figures of ``track.json``."""
-        tracked = self.status == 0
-        mean_px = float(self.reprojection_px[tracked].mean())
-        return {
-            "focal_px": self.focal_px,
-            "reprojection_px_mean": mean_px,
-            "reprojection_percent_of_face_width": 100 * mean_px / self.face_width_px,
-            "jitter_deg": jitter_deg(self.rotation, self.shot, tracked),
-            "interpolated_frames": self.frame_id[~tracked].tolist(),
-            "expression_names": list(EXPRESSION_NAMES),
-        }
 
 
 def track_head(
@@ -97,139 +74,187 @@ def track_head(
     *,
     width: int,
     height: int,
+    frames: Iterable[np.ndarray] | None = None,
     config: TrackHeadConfig | None = None,
     progress: Progress = silent,
-) -> Track:
+) -> HeadTrack:
     """Fit one focal length, one shape and every frame's pose.
 
     Args:
         landmarks: the arrays of ``landmarks.safetensors``.
-        shot: ``[N]`` shot index of every frame; nothing is smoothed across shots.
+        shot: ``[N]`` shot index of every frame; nothing is smoothed or followed across shots.
         width: of the clip, pixels.
         height: of the clip, pixels.
+        frames: the clip in gray, ``[H, W]`` uint8, one a row of ``landmarks``; without it landmarks alone are used.
         config: how.
-        progress: told of every step.
+        progress: told of every frame followed.
 
     Raises:
         InputError: no frame has a face.
     """
-    config = config or TrackHeadConfig()
-    points = landmarks["points"].astype(np.float64)
-    good = landmarks["detected"].astype(bool) & (landmarks["confidence"] >= config.min_confidence)
-    if not good.any():
-        raise InputError("no frame has a face to track; check that the crop holds the speaker's face")
-    bundle, prior_shape = _initial(points, good, shot, width, height, config)
-    unit = config.landmark_px * max(width, height) / 512
-    weights = BundleWeights(landmark_px=unit, shape_cm=(1.0, 1.0, 0.7), log_focal=0.5)
-    smoothing = SmoothingPrior(
-        shot, rotation_deg=config.smoothing_deg, translation_cm=(config.smoothing_cm, config.smoothing_cm, 8 * config.smoothing_cm)
-    )
-    rigid = list(RIGID)
-    centred = np.stack([points[:, rigid, 0] - width / 2, height / 2 - points[:, rigid, 1]], axis=-1)
-    prior = Bundle(bundle.rotation, bundle.translation, prior_shape[rigid], bundle.log_focal)
-    for _ in range(2):
-        observations = Observations(centred, np.repeat(good[:, None].astype(float), len(rigid), axis=1))
-        bundle = adjust(bundle, observations, prior, weights, smoothing, progress=progress)
-        error = _reprojection(bundle, centred)
-        occluded = good & (error > config.outlier_factor * np.median(error[good]))
-        if not occluded.any():
-            break
-        good = good & ~occluded
-    rotation, translation = fill_gaps(bundle.rotation, bundle.translation, good, shot)
-    return _finished(landmarks["frame_id"], points, good, shot, rotation, translation, bundle, prior_shape, width, height, unit)
+    with threadpool_limits(1):  # many small products: threads only wait for each other
+        return _tracked(landmarks, shot, width, height, frames, config or TrackHeadConfig(), progress)
 
 
-def _initial(
-    points: np.ndarray, good: np.ndarray, shot: np.ndarray, width: int, height: int, config: TrackHeadConfig
-) -> tuple[Bundle, np.ndarray]:
-    """Weak-perspective poses against the self-shape; the focal length puts the face at the expected distance."""
-    shape, rotation_good, scale_good = self_shape(points[good])
-    rigid = list(RIGID)
-    focal = config.camera_distance_cm * float(np.median(scale_good))
-    centre = points[good][:, rigid, :2].mean(1)
-    offset = np.einsum("nij,j->ni", rotation_good, shape[rigid].mean(0))
-    translation_good = np.stack(
-        [(centre[:, 0] - width / 2) / scale_good, (height / 2 - centre[:, 1]) / scale_good, -focal / scale_good], axis=1
-    )
-    rotation = np.tile(np.eye(3), (len(good), 1, 1))
-    translation = np.zeros((len(good), 3))
-    rotation[good], translation[good] = rotation_good, translation_good - offset
-    rotation, translation = fill_gaps(rotation, translation, good, shot)
-    return Bundle(rotation, translation, shape[rigid], float(np.log(focal))), shape
-
-
-def _reprojection(bundle: Bundle, centred: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(projection(bundle)[1] - centred, axis=-1).mean(1)
-
-
-def _finished(
-    frame_id: np.ndarray,
-    points: np.ndarray,
-    good: np.ndarray,
+def _tracked(
+    landmarks: dict[str, np.ndarray],
     shot: np.ndarray,
-    rotation: np.ndarray,
-    translation: np.ndarray,
-    bundle: Bundle,
-    prior_shape: np.ndarray,
     width: int,
     height: int,
-    unit: float,
-) -> Track:
-    rigid = list(RIGID)
+    frames: Iterable[np.ndarray] | None,
+    config: TrackHeadConfig,
+    progress: Progress,
+) -> HeadTrack:
+    clip = _Clip(landmarks, shot, width, height, config)
+    bundle, prior_shape = _landmarks_alone(clip)
+    error = clip.error_px(bundle)
+    clip.drop_occluded(error)
+    bundle = clip.without_gaps(bundle)
+    alone = bundle
     camera = Camera(focal_px=float(np.exp(bundle.log_focal)), width=width, height=height)
-    pixels = points[:, :MESH_POINTS, :2]
-    shape = triangulate(
-        pixels[good], rotation[good], translation[good], camera, _registered(prior_shape, prior_shape[rigid], bundle.shape),
-        weight=_neutral_weight(points[good]), landmark_px=unit, prior_sigma_cm=(1.0, 1.0, 0.7),
-    )  # fmt: skip
-    axes, scale, centre = frontal_transform(shape)
-    shape = scale * (shape - centre) @ axes.T
-    translation = scale * (rotation @ centre + translation)
-    rotation = rotation @ axes.T
-    mesh = unproject_at_depth(pixels, shape, rotation, translation, camera)
-    mesh[~good] = _interpolated_rows(mesh, good, shot)[~good]
-    projected = camera.project(np.einsum("nij,kj->nki", rotation, shape[rigid]) + translation[:, None])
-    error = np.linalg.norm(projected - pixels[:, rigid], axis=-1).mean(1)
-    return Track(
-        frame_id=frame_id,
-        rotation=rotation,
-        translation_cm=translation,
+    tracks: list[PointTracks] = []
+    if frames is not None and config.stabilise:
+        tracks = track_stable_points(
+            frames, rotation=bundle.rotation, translation_cm=bundle.translation, shape_cm=prior_shape,
+            camera=camera, shot=shot, good=clip.good, config=config.stable_points, progress=progress,
+        )  # fmt: skip
+    bundle, points = _refined(clip, bundle, prior_shape, tracks, camera)
+    bundle = clip.without_gaps(bundle)
+    quality = TrackQuality(
+        jitter_deg=jitter_deg(bundle.rotation, shot, clip.good),
+        jitter_landmarks_alone_deg=jitter_deg(alone.rotation, shot, clip.good),
+        flow_residual_px=track_residual_px(bundle, tracks, points, camera),
+        flow_residual_landmarks_alone_px=track_residual_px(alone, tracks, [t.points_cm for t in tracks], camera),
+        face_width_px=clip.face_width_px,
+    )
+    return _finished(clip, bundle, prior_shape, camera, quality)
+
+
+class _Clip:
+    """The landmarks as the adjustment wants them, and which frames are good."""
+
+    def __init__(self, landmarks: dict[str, np.ndarray], shot: np.ndarray, width: int, height: int, config: TrackHeadConfig) -> None:
+        self.frame_id, self.shot, self.config = landmarks["frame_id"], shot, config
+        self.points = landmarks["points"][:, :MESH_POINTS].astype(np.float64)
+        self.good = landmarks["detected"].astype(bool) & (landmarks["confidence"] >= config.min_confidence)
+        if not self.good.any():
+            raise InputError("no frame has a face to track; check that the crop holds the speaker's face")
+        self.centred = np.stack([self.points[..., 0] - width / 2, height / 2 - self.points[..., 1]], axis=-1)
+        self.unit = max(width, height) / 512
+        sides = self.points[self.good][:, list(_FACE_SIDES), :2]
+        self.face_width_px = float(np.median(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=-1)))
+
+    def error_px(self, bundle: Bundle) -> np.ndarray:
+        """Mean distance ``[N]`` of the rigid landmarks from the posed shape."""
+        return np.linalg.norm(projection(bundle)[1] - self.centred[:, _RIGID], axis=-1).mean(1)
+
+    def drop_occluded(self, error_px: np.ndarray) -> bool:
+        """Mark frames that reproject far worse than the others; whether there are any."""
+        limit = max(self.config.outlier_factor * np.median(error_px[self.good]), _OCCLUDED_SHARE * self.face_width_px)
+        occluded = self.good & (error_px > limit)
+        self.good = self.good & ~occluded
+        return bool(occluded.any())
+
+    def without_gaps(self, bundle: Bundle) -> Bundle:
+        rotation, translation = fill_gaps(bundle.rotation, bundle.translation, self.good, self.shot)
+        return replace(bundle, rotation=rotation, translation=translation)
+
+    def some(self, most: int) -> np.ndarray:
+        """Rows of at most ``most`` good frames, spread evenly."""
+        rows = np.flatnonzero(self.good)
+        return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
+
+
+def _landmarks_alone(clip: _Clip) -> tuple[Bundle, np.ndarray]:
+    """Poses of all frames from landmarks alone (frames without a face filled), and the shape ``[468, 3]``, in the head frame."""
+    shape, turned, scale = self_shape(clip.points[clip.good])
+    focal = clip.config.camera_distance_cm * float(np.median(scale))
+    centre = clip.centred[clip.good][:, _RIGID].mean(1)
+    translation = np.concatenate([centre, np.full((len(scale), 1), -focal)], axis=1) / scale[:, None] - turned @ shape[_RIGID].mean(0)
+    start = Bundle(turned, translation, shape[_RIGID], float(np.log(focal)))
+    pixels = clip.centred[clip.good][:, _RIGID]
+    chosen = np.searchsorted(np.flatnonzero(clip.good), clip.some(_SHAPE_FRAMES))
+    weights = BundleWeights(landmark_px=clip.unit, shape_cm=(1.0, 1.0, 0.7), log_focal=0.5)
+    shared = adjust(start.part(chosen), pixels[chosen], weights)
+    found = fit_poses(replace(start, shape=shared.shape, log_focal=shared.log_focal), pixels, landmark_px=clip.unit)
+    shape = registered(shape, shape[_RIGID], shared.shape)
+    bundle = _in_head_frame(found, shape)
+    shape = frontal_shape(shape)
+    everywhere = np.tile(np.eye(3), (len(clip.good), 1, 1)), np.zeros((len(clip.good), 3))
+    everywhere[0][clip.good], everywhere[1][clip.good] = bundle.rotation, bundle.translation
+    rotation, translation = fill_gaps(*everywhere, clip.good, clip.shot)
+    return Bundle(rotation, translation, shape[_RIGID], bundle.log_focal), shape
+
+
+def _refined(
+    clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, tracks: list[PointTracks], camera: Camera
+) -> tuple[Bundle, list[np.ndarray]]:
+    """Poses from landmarks and flow, in turn with the rigid landmarks' shape and, where there is flow to tell, their slide."""
+    config, across = clip.config, 0.2 * clip.config.smoothing_deg
+    smoothing = SmoothingPrior(clip.shot, rotation_deg=config.smoothing_deg, translation_cm=(across, across, 8 * across))
+    weights = RefinementWeights(landmark_px=config.landmark_px * clip.unit, track_px=config.flow_px * clip.unit, point_cm=(1.0, 1.0, 0.3))
+    pixels = clip.centred[:, _RIGID]
+    points: list[np.ndarray] = []
+    for last in [False] * (_ROUNDS - 1) + [True]:
+        bundle, points = refine_poses(bundle, pixels, clip.good, tracks, camera, weights, smoothing)
+        model = _landmark_model(clip, bundle, prior_shape, _RIGID, slides=bool(tracks))
+        bundle = replace(bundle, shape=model.points(bundle.rotation))
+        if clip.drop_occluded(clip.error_px(bundle)) and last:
+            bundle, points = refine_poses(bundle, pixels, clip.good, tracks, camera, weights, smoothing)
+    return bundle, points
+
+
+def _landmark_model(
+    clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, vertices: list[int], *, slides: bool, weight: np.ndarray | None = None
+) -> LandmarkModel:
+    rows = clip.some(_MODEL_FRAMES)
+    weight = np.ones((len(clip.good), len(vertices))) if weight is None else weight
+    priors = LandmarkPriors(landmark_px=clip.unit, slide_cm=10.0 if slides else 1e-3)
+    return fit_landmark_model(bundle.part(rows), clip.centred[rows][:, vertices], weight[rows], prior_shape[vertices], priors)
+
+
+def _finished(clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, camera: Camera, quality: TrackQuality) -> HeadTrack:
+    everything = list(range(MESH_POINTS))
+    model = _landmark_model(clip, bundle, prior_shape, everything, slides=clip.config.stabilise, weight=_neutral_weight(clip.points))
+    bundle = _in_head_frame(replace(bundle, shape=model.points(bundle.rotation)), model.shape)
+    shape = frontal_shape(model.shape)
+    mesh = unproject_at_depth(clip.points[..., :2], shape, bundle.rotation, bundle.translation, camera)
+    mesh = fill_rows(mesh, clip.good, clip.shot)
+    rigid = replace(bundle, shape=bundle.shape[:, _RIGID])
+    still = replace(bundle, shape=shape[_RIGID])
+    error = clip.error_px(rigid)
+    return HeadTrack(
+        frame_id=clip.frame_id,
+        rotation=bundle.rotation,
+        translation_cm=bundle.translation,
         focal_px=camera.focal_px,
         shape_cm=shape,
         mesh_cm=mesh,
         expression=expression(mesh),
-        status=np.where(good, 0, 1),
-        reprojection_px=np.where(good, error, 0.0),
-        shot=shot,
-        face_width_px=float(np.median(np.linalg.norm(pixels[good, 234] - pixels[good, 454], axis=-1))),
+        status=np.where(clip.good, 0, 1),
+        reprojection_px=np.where(clip.good, error, 0.0),
+        shot=clip.shot,
+        quality=replace(quality, reprojection_without_slide_px=float(clip.error_px(still)[clip.good].mean())),
     )
 
 
-def _registered(shape: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``shape`` under the affine map that takes ``source`` to ``target`` in least squares."""
-    ones = np.ones((len(source), 1))
-    affine, *_ = np.linalg.lstsq(np.hstack([source, ones]), target, rcond=None)
-    return np.hstack([shape, np.ones((len(shape), 1))]) @ affine
+def _in_head_frame(bundle: Bundle, shape: np.ndarray) -> Bundle:
+    """The same view with the head frame moved to where ``shape`` defines it; lengths are rescaled with it."""
+    axes, scale, centre = frontal_transform(shape)
+    return Bundle(
+        bundle.rotation @ axes.T,
+        scale * (bundle.rotation @ centre + bundle.translation),
+        scale * (bundle.shape - centre) @ axes.T,
+        bundle.log_focal,
+    )
 
 
 def _neutral_weight(points: np.ndarray) -> np.ndarray:
     """``[N, 468]``: lips and jaw count only in the third of the frames with the mouth most closed."""
     opening = np.linalg.norm(points[:, INNER_LIP_UPPER, :2] - points[:, INNER_LIP_LOWER, :2], axis=-1)
-    opening /= np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=-1)
+    right, left = OUTER_EYE_CORNERS
+    opening = opening / np.linalg.norm(points[:, right, :2] - points[:, left, :2], axis=-1)
     weight = np.ones((len(points), MESH_POINTS))
-    weight[np.ix_(opening > np.quantile(opening, 1 / 3), list(LIPS + JAW))] = 0
+    closed = opening <= np.nanquantile(opening, 1 / 3)
+    weight[np.ix_(~closed, list(LIPS + JAW))] = 0
     return weight
-
-
-def _interpolated_rows(values: np.ndarray, good: np.ndarray, shot: np.ndarray) -> np.ndarray:
-    """Rows of bad frames interpolated linearly between good ones of the same shot, held at its ends."""
-    result = values.copy()
-    known = np.flatnonzero(good)
-    for frame in np.flatnonzero(~good):
-        near = known[shot[known] == shot[frame]]
-        near = near if len(near) else known[[np.abs(known - frame).argmin()]]
-        position = int(np.searchsorted(near, frame))
-        before, after = near[max(position - 1, 0)], near[min(position, len(near) - 1)]
-        fraction = np.clip((frame - before) / (after - before), 0, 1) if after > before else 0.0
-        result[frame] = values[before] + fraction * (values[after] - values[before])
-    return result

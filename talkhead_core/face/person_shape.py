@@ -7,7 +7,7 @@ import numpy as np
 from talkhead_core.face.mesh_topology import MESH_POINTS, OUTER_EYE_CORNERS, RIGID, SYMMETRIC_PAIRS
 from talkhead_core.types import OUTER_EYE_DISTANCE_CM, Camera
 
-__all__ = ["NASION_DEPTH_CM", "frontal_frame", "in_image_axes", "self_shape", "unproject_at_depth"]
+__all__ = ["NASION_DEPTH_CM", "frontal_shape", "frontal_transform", "in_image_axes", "registered", "self_shape", "unproject_at_depth"]
 
 NASION_DEPTH_CM = 8.5
 """The head frame's origin lies this far behind the bridge of the nose (vertex 168): about the head's centre."""
@@ -35,53 +35,45 @@ def self_shape(points_px: np.ndarray, *, iterations: int = 3, most_frames: int =
     points = in_image_axes(points_px.astype(np.float64))
     rigid = list(RIGID)
     chosen = points[np.unique(np.linspace(0, len(points) - 1, most_frames).astype(int))]
-    shape = frontal_frame(chosen[len(chosen) // 2])
+    shape = frontal_shape(chosen[len(chosen) // 2])
     for _ in range(iterations):
         scale, rotation, shift = _similarities(shape[rigid], chosen[:, rigid])
         unposed = np.einsum("nji,npj->npi", rotation, chosen - shift[:, None]) / scale[:, None, None]
-        shape = frontal_frame(np.median(unposed, axis=0))
+        shape = frontal_shape(np.median(unposed, axis=0))
     scale, rotation, _ = _similarities(shape[rigid], points[:, rigid])
     return shape, rotation, scale
 
 
-def frontal_frame(shape: np.ndarray) -> np.ndarray:
-    """``shape [468, 3]`` turned, moved and scaled into the head frame.
+def frontal_shape(shape: np.ndarray) -> np.ndarray:
+    """``shape [468, 3]`` turned, moved and scaled into the head frame that it defines; see :func:`frontal_transform`."""
+    axes, scale, centre = frontal_transform(shape)
+    return scale * (shape - centre) @ axes.T
+
+
+def frontal_transform(shape: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Axes ``A [3, 3]``, scale ``s`` and centre ``c [3]`` that take ``shape`` to the head frame: ``s (shape - c) @ A.T``.
 
     x is the mean direction from the person's right vertices to their mirror vertices, y the way from the chin to the
     top of the forehead (made perpendicular to x); the origin lies ``NASION_DEPTH_CM`` behind the bridge of the nose
     at the height and middle of the outer eye corners, which are 9.0 cm apart.
     """
-    return (shape - _frame_origin(shape)) @ _frame_axes(shape).T * _frame_scale(shape) + _origin_offset(shape)
-
-
-def _frame_axes(shape: np.ndarray) -> np.ndarray:
     right, left = np.array(SYMMETRIC_PAIRS).T
     x = (shape[left] - shape[right]).sum(0)
     x /= np.linalg.norm(x)
     y = shape[_FOREHEAD_TOP] - shape[_CHIN]
     y = y - (y @ x) * x
     y /= np.linalg.norm(y)
-    return np.stack([x, y, np.cross(x, y)])
-
-
-def _frame_scale(shape: np.ndarray) -> float:
+    z = np.cross(x, y)
     a, b = OUTER_EYE_CORNERS
-    return float(OUTER_EYE_DISTANCE_CM / np.linalg.norm(shape[a] - shape[b]))
+    scale = float(OUTER_EYE_DISTANCE_CM / np.linalg.norm(shape[a] - shape[b]))
+    eyes = (shape[a] + shape[b]) / 2
+    return np.stack([x, y, z]), scale, eyes + ((shape[_BRIDGE] - eyes) @ z - NASION_DEPTH_CM / scale) * z
 
 
-def _frame_origin(shape: np.ndarray) -> np.ndarray:
-    return shape[list(OUTER_EYE_CORNERS)].mean(0)
-
-
-def _origin_offset(shape: np.ndarray) -> np.ndarray:
-    ahead = (shape[_BRIDGE] - _frame_origin(shape)) @ _frame_axes(shape)[2] * _frame_scale(shape)
-    return np.array([0.0, 0.0, NASION_DEPTH_CM - ahead])
-
-
-def frontal_transform(shape: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Axes ``A [3, 3]``, scale ``s`` and centre ``c [3]`` with ``frontal_frame(shape) = s (shape - c) @ A.T``."""
-    axes, scale = _frame_axes(shape), _frame_scale(shape)
-    return axes, scale, _frame_origin(shape) - axes.T @ _origin_offset(shape) / scale
+def registered(shape: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """``shape`` under the affine map that takes ``source [P, 3]`` to ``target [P, 3]`` in least squares."""
+    affine, *_ = np.linalg.lstsq(np.hstack([source, np.ones((len(source), 1))]), target, rcond=None)
+    return np.hstack([shape, np.ones((len(shape), 1))]) @ affine
 
 
 def _similarities(shape: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

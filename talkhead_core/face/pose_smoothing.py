@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from talkhead_core.face.rotations import log_so3, slerp, yaw_pitch_roll_deg
 
-__all__ = ["SmoothingPrior", "fill_gaps", "jitter_deg"]
+__all__ = ["SmoothingPrior", "fill_gaps", "fill_rows", "jitter_deg"]
 
 _STENCIL = (1.0, -2.0, 1.0)
 
@@ -67,18 +69,30 @@ def fill_gaps(rotation: np.ndarray, translation: np.ndarray, good: np.ndarray, s
         good: ``[N]`` bool; at least one.
         shot: ``[N]``.
     """
-    rotation, translation = rotation.copy(), translation.copy()
-    anywhere = np.flatnonzero(good)
-    for frame in np.flatnonzero(~good):
-        near = anywhere[shot[anywhere] == shot[frame]]
-        if not len(near):
-            near = anywhere[[np.abs(anywhere - frame).argmin()]]
-        position = int(np.searchsorted(near, frame))
-        before, after = near[max(position - 1, 0)], near[min(position, len(near) - 1)]
-        fraction = np.clip((frame - before) / (after - before), 0.0, 1.0) if after > before else 0.0
+    rotation = rotation.copy()
+    for frame, before, after, fraction in _gaps(good, shot):
         rotation[frame] = slerp(rotation[before], rotation[after], np.array([fraction]))[0]
-        translation[frame] = translation[before] + fraction * (translation[after] - translation[before])
-    return rotation, translation
+    return rotation, fill_rows(translation, good, shot)
+
+
+def fill_rows(values: np.ndarray, good: np.ndarray, shot: np.ndarray) -> np.ndarray:
+    """``values [N, ...]`` with the rows of bad frames interpolated linearly, as :func:`fill_gaps` does."""
+    values = values.copy()
+    for frame, before, after, fraction in _gaps(good, shot):
+        values[frame] = values[before] + fraction * (values[after] - values[before])
+    return values
+
+
+def _gaps(good: np.ndarray, shot: np.ndarray) -> Iterator[tuple[int, int, int, float]]:
+    """(bad frame, good frame before, good frame after, how far between them)."""
+    known = np.flatnonzero(good)
+    for frame in np.flatnonzero(~good):
+        near = known[shot[known] == shot[frame]]
+        if not len(near):
+            near = known[[np.abs(known - frame).argmin()]]
+        position = int(np.searchsorted(near, frame))
+        before, after = int(near[max(position - 1, 0)]), int(near[min(position, len(near) - 1)])
+        yield int(frame), before, after, min(max((frame - before) / (after - before), 0.0), 1.0) if after > before else 0.0
 
 
 def jitter_deg(rotation: np.ndarray, shot: np.ndarray, good: np.ndarray | None = None) -> float:

@@ -55,6 +55,9 @@ class MediaPipeFaceMesh:
 
 
 def to_clip_pixels(landmarks: Iterable[Any], width: int, height: int) -> np.ndarray:
-    """MediaPipe's normalised landmarks to ``[P, 3]`` float32 pixels; z has the scale of x."""
+    """MediaPipe's normalised landmarks to ``[P, 3]`` float32 clip pixels; z has the scale of x.
+
+    MediaPipe counts from the centre of the first pixel (a mirrored image gives mirrored points about ``(width - 1) / 2``).
+    """
     normalised = np.array([(point.x, point.y, point.z) for point in landmarks])
-    return (normalised * (width, height, width)).astype(np.float32)
+    return (normalised * (width, height, width) + (0.5, 0.5, 0.0)).astype(np.float32)
