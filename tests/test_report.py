@@ -188,6 +188,8 @@ def test_the_verdict_names_what_is_wrong_first() -> None:
     assert under.level == "warn" and "40 %" in under.statements[0].text and "head/self" in under.statements[0].text
     deaf = _metrics()
     deaf["comparisons"]["head/self - head/wrong_audio"] = {"psnr_mouth": 0.1, "ci95": {"psnr_mouth": [-0.2, 0.4]}}
+    assert judge(deaf).level == "warn" and "not certain that the mouth follows" in judge(deaf).headline
+    deaf["comparisons"]["head/self - head/wrong_audio"] = {"psnr_mouth": -0.1, "ci95": {"psnr_mouth": [-0.5, 0.3]}}
     assert judge(deaf).level == "fail" and "does not follow the speech" in judge(deaf).headline
     assert judge(_metrics(frames_without_face=40)).level == "fail"
     assert judge(None).level == "warn" and not judge(None).statements

@@ -5,11 +5,11 @@ The limits are those at which people notice, not laws; each stands beside the se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Statement", "Verdict", "judge"]
+__all__ = ["Statement", "Verdict", "conclude", "judge"]
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -65,6 +65,16 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
         _audio_decides, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found, _jitter, _seam, _blinks,
     )  # fmt: skip
     found = [statement for check in checks if (statement := check(metrics)) is not None]
+    return conclude(found, "nothing stands out on the held-out frames")
+
+
+def conclude(found: Sequence[Statement], all_is_well: str) -> Verdict:
+    """The verdict that follows from statements.
+
+    Args:
+        found: in the order in which they matter.
+        all_is_well: what to say when all of them are ``ok``.
+    """
     order = {"fail": 0, "warn": 1, "ok": 2}
     statements = tuple(sorted(found, key=lambda statement: order[statement.level]))
     failed, warned = (sum(statement.level == level for statement in statements) for level in ("fail", "warn"))
@@ -73,7 +83,7 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
     if warned:
         what = "one thing" if warned == 1 else f"{warned} things"
         return Verdict(level="warn", headline=f"Usable; look at {what} first: " + _first(statements), statements=statements)
-    return Verdict(level="ok", headline="Good to go: nothing stands out on the held-out frames.", statements=statements)
+    return Verdict(level="ok", headline=f"Good to go: {all_is_well}.", statements=statements)
 
 
 def _first(statements: tuple[Statement, ...]) -> str:
@@ -86,13 +96,15 @@ def _audio_decides(metrics: Mapping[str, Any]) -> Statement | None:
     if "psnr_mouth" not in gain:
         return None
     value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
+    between = f"at the mouth ({MODEL} against {WRONG_AUDIO})"
+    if value <= 0:
+        worse = f"the right audio is {abs(value):.1f} dB{_between(interval, 'dB')} behind wrong audio {between}"
+        return Statement(level="fail", text=f"The mouth does not follow the speech: {worse}.")
     only = "only " if value < _LEAST_AUDIO_GAIN_DB else ""
-    text = (
-        f"the right audio beats wrong audio by {only}{value:.1f} dB{_between(interval, 'dB')} at the mouth ({MODEL} against {WRONG_AUDIO})"
-    )
-    if value <= 0 or (interval and interval[0] <= 0):
-        return Statement(level="fail", text=f"The mouth does not follow the speech: {text}.")
-    return Statement(level="warn" if value < _LEAST_AUDIO_GAIN_DB else "ok", text=_sentence(text))
+    text = f"the right audio beats wrong audio by {only}{value:.1f} dB{_between(interval, 'dB')} {between}"
+    if interval and interval[0] <= 0:
+        return Statement(level="warn", text=f"It is not certain that the mouth follows the speech: {text}.")
+    return Statement(level="warn" if only else "ok", text=_sentence(text))
 
 
 def _beats_retrieval(metrics: Mapping[str, Any]) -> Statement | None:

@@ -1,0 +1,107 @@
+"""The report of one dub: the video, what stands out, the mouth against the sound."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkhead_core.metrics.dub import DubFigures
+from talkhead_core.report.html_page import render_page
+from talkhead_core.report.plots import Plot
+from talkhead_core.report.tables import flat_rows, licence_table
+from talkhead_core.report.themed_svg import SERIES, themed_figure, to_svg
+from talkhead_core.report.verdict import Statement, Verdict, conclude
+from talkhead_core.types import FloatArray
+
+__all__ = ["dub_page", "judge_dub"]
+
+_LARGEST_EMBEDDED_BYTES = 10_500_000
+_MOST_STUCK_S = 0.2
+_LEAST_OPENING = 0.03
+_LARGEST_REST_SHARE = 0.35
+
+
+def judge_dub(figures: DubFigures, fps: float) -> Verdict:
+    """What stands out in a dub, in words."""
+    statements = [_length(figures, fps), _movement(figures), _stuck(figures, fps), _faces(figures), _rest(figures)]
+    return conclude([statement for statement in statements if statement is not None], "nothing stands out in this dub")
+
+
+def dub_page(video: Path, link: str, figures: DubFigures, level_dbfs: FloatArray, fps: float, made_from: Mapping[str, Any]) -> str:
+    """The page as HTML text.
+
+    Args:
+        video: the dub; a file over 10 MB is linked, not embedded.
+        link: the dub's address as seen from the page.
+        figures: what was measured.
+        level_dbfs: the sound's level in each frame, ``[frames]``.
+        fps: frames a second.
+        made_from: speaker, audio and whatever else is known, for the last section.
+    """
+    embedded = video.stat().st_size <= _LARGEST_EMBEDDED_BYTES
+    source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii") if embedded else link
+    return render_page(
+        "dub_page.html",
+        title=f"{video.stem}: dub",
+        name=video.stem,
+        verdict=judge_dub(figures, fps),
+        source=source,
+        embedded=embedded,
+        plots=[_mouth_and_sound(figures, level_dbfs, fps)],
+        made_from=flat_rows(made_from),
+        licences=licence_table(),
+    )
+
+
+def _length(figures: DubFigures, fps: float) -> Statement:
+    difference = figures.video_s - figures.audio_s
+    text = f"The video is {figures.video_s:.2f} s long, the sound {figures.audio_s:.2f} s."
+    return Statement(level="ok" if abs(difference) <= 1.0 / fps + 0.005 else "fail", text=text)
+
+
+def _movement(figures: DubFigures) -> Statement:
+    if figures.opening_in_speech is None:
+        return Statement(level="warn", text="Nobody speaks in the sound, so there is nothing for the mouth to follow.")
+    text = f"While somebody speaks the mouth opens up to {100 * figures.opening_in_speech:.1f} % of the face's height."
+    return Statement(level="ok" if figures.opening_in_speech >= _LEAST_OPENING else "warn", text=text)
+
+
+def _rest(figures: DubFigures) -> Statement | None:
+    if figures.opening_in_silence is None or not figures.opening_in_speech:
+        return None
+    text = f"In silence it rests at {100 * figures.opening_in_silence:.1f} %."
+    return Statement(level="ok" if figures.opening_in_silence <= _LARGEST_REST_SHARE * figures.opening_in_speech else "warn", text=text)
+
+
+def _stuck(figures: DubFigures, fps: float) -> Statement:
+    if figures.longest_stuck <= 1:
+        return Statement(level="ok", text="No picture stands still.")
+    text = f"The picture stands still for up to {figures.longest_stuck} frames ({figures.longest_stuck / fps:.2f} s)."
+    return Statement(level="ok" if figures.longest_stuck / fps <= _MOST_STUCK_S else "fail", text=text)
+
+
+def _faces(figures: DubFigures) -> Statement:
+    if figures.frames_without_face == 0:
+        return Statement(level="ok", text=f"A face is recognised in all {figures.frames} frames.")
+    text = f"No face is recognised in {figures.frames_without_face} of {figures.frames} frames."
+    return Statement(level="fail" if figures.frames_without_face > 0.02 * figures.frames else "warn", text=text)
+
+
+def _mouth_and_sound(figures: DubFigures, level_dbfs: FloatArray, fps: float) -> Plot:
+    times = np.arange(figures.frames) / fps
+    with themed_figure(7.5, 3.0) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        upper.plot(times, 100 * figures.opening, color=SERIES[0])
+        upper.set(ylabel="mouth, %")
+        lower.plot(times, level_dbfs, color=SERIES[1])
+        lower.set(xlabel="seconds", ylabel="sound, dBFS")
+        for axes in (upper, lower):
+            axes.fill_between(
+                times, 0, 1, where=~figures.speaking, transform=axes.get_xaxis_transform(), color=SERIES[2], alpha=0.12, linewidth=0
+            )
+        says = "Mouth opening in per cent of the face's height above the level of the sound; shaded where nobody speaks."
+        return Plot(title="Mouth and sound", svg=to_svg(figure, "mouth-sound", says), says=says)

@@ -1,0 +1,52 @@
+"""The page over all speakers and dubs of a workspace. It links to their files and plays the dubs from where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from talkhead_core.report.html_page import render_page
+from talkhead_core.report.verdict import Verdict
+
+__all__ = ["DubEntry", "SpeakerEntry", "index_page"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DubEntry:
+    """One dub.
+
+    Args:
+        name: what to call it.
+        video: its address relative to the page.
+        report: its report's address, or None.
+    """
+
+    name: str
+    video: str
+    report: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakerEntry:
+    """One speaker.
+
+    Args:
+        name: of the speaker.
+        verdict: on the held-out frames.
+        picture: a data URI of a held-out frame, or None.
+        figures: (name with protocol, value) of the few that matter.
+        report: the report's address relative to the page, or None.
+        dubs: its dubs.
+    """
+
+    name: str
+    verdict: Verdict
+    picture: str | None
+    figures: Sequence[tuple[str, str]]
+    report: str | None
+    dubs: Sequence[DubEntry] = field(default_factory=tuple)
+
+
+def index_page(speakers: Sequence[SpeakerEntry]) -> str:
+    """The page as HTML text."""
+    return render_page("index_page.html", title="talkhead: speakers and dubs", speakers=list(speakers), local_media=True)

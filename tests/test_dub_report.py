@@ -1,0 +1,120 @@
+"""The page of a dub and the index over all of them: known faults are found, links lead somewhere, nothing is loaded."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from talkhead_core.artifacts import write_json
+from talkhead_core.media.audio_file import write_audio
+from talkhead_core.media.mux import mux
+from talkhead_core.media.video_writer import VideoWriter
+from talkhead_core.metrics.dub import change_per_frame, dub_figures
+from talkhead_core.report.dub_page import judge_dub
+from tasks import report_dub, report_index
+from tests.headless_chromium import Browser, chromium_path
+from tests.small_speaker import clip_frames
+
+FPS = 25.0
+
+
+def _faces(opening: np.ndarray) -> np.ndarray:
+    faces = np.zeros((len(opening), 478, 3))
+    faces[:, 152, 1] = 200.0
+    faces[:, 14, 1] = 200.0 * opening
+    return faces
+
+
+def _judged(opening: np.ndarray, speaking: np.ndarray, change: np.ndarray | None = None, audio_s: float | None = None) -> dict[str, str]:
+    change = np.full(len(opening), 1.0) if change is None else change
+    figures = dub_figures(_faces(opening), change, speaking, FPS, len(opening) / FPS if audio_s is None else audio_s)
+    return {" ".join(statement.text.split()[:2]): statement.level for statement in judge_dub(figures, FPS).statements}
+
+
+def test_a_good_dub_and_each_fault() -> None:
+    speaking = np.arange(100) < 60
+    opening = np.where(speaking, 0.04 * (1 + np.sin(np.arange(100))), 0.002)
+    assert set(_judged(opening, speaking).values()) == {"ok"}
+    assert _judged(np.full(100, 0.05), speaking)["In silence"] == "warn", "a mouth that stays open in silence"
+    assert _judged(np.full(100, 0.002), speaking)["While somebody"] == "warn", "a mouth that stays closed in speech"
+    stuck = np.where((np.arange(100) >= 20) & (np.arange(100) < 40), 0.0, 1.0)
+    assert _judged(opening, speaking, change=stuck)["The picture"] == "fail", "a picture that stands still"
+    assert _judged(opening, speaking, audio_s=4.2)["The video"] == "fail", "the sound is longer than the video"
+    assert _judged(opening, speaking, audio_s=4.03)["The video"] == "ok", "less than a frame of difference"
+    lost = np.where(np.arange(100) % 10 == 0, np.nan, opening)
+    assert _judged(lost, speaking)["No face"] == "fail", "one face in ten is lost"
+
+
+def test_stuck_pictures_are_counted() -> None:
+    moving = list(clip_frames()[:10])
+    change = change_per_frame([*moving, *[moving[-1]] * 7, *moving[::-1]])
+    figures = dub_figures(_faces(np.zeros(27)), change, np.ones(27, bool), FPS, 27 / FPS)
+    assert figures.longest_stuck == 8, "seven repeats, and the turn shows the last one again"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("workspace")
+    (root / "speakers.yaml").write_text(
+        yaml.safe_dump({"speakers": {name: {"video": "v.mp4", "profile": "smoke", "config": "talkhead"} for name in ("ada", "bob")}})
+    )
+    write_json(
+        root / "data" / "ada" / "evaluate" / "metrics.json", {"protocols": {"head/self": {"frames": 9, "psnr_face": 31.2, "ci95": {}}}}
+    )
+    report = root / "data" / "ada" / "report" / "report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("<title>ada</title>")
+    frames = clip_frames()
+    with VideoWriter(root / "silent.mp4", width=256, height=256, fps=Fraction(25), encoding="delivery") as writer:
+        for frame in frames:
+            writer.write(frame)
+    tone = 0.2 * np.sin(2 * np.pi * 200 * np.arange(round(len(frames) / 25 * 16000)) / 16000)
+    write_audio(root / "tone.wav", tone)
+    (root / "out" / "ada").mkdir(parents=True)
+    mux(root / "silent.mp4", root / "tone.wav", root / "out" / "ada" / "a & b.mp4")
+    return root
+
+
+def test_dub_page(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = workspace / "out" / "ada" / "a & b.mp4"
+    assert report_dub.main(["--video", str(video), "--audio", str(workspace / "tone.wav"), "--speaker", "ada"]) == 0
+    page = video.with_suffix(".html")
+    assert capsys.readouterr().out.strip() == str(page)
+    text = page.read_text(encoding="utf-8")
+    assert "a &amp; b" in text and 'src="data:video/mp4;base64,' in text and "Mouth and sound" in text
+    assert "The video is 1.76 s long, the sound 1.76 s." in text
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+    assert report_dub.main(["--video", str(workspace / "tone.wav")]) == 1
+
+
+def test_index_links_to_what_is_there(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    report_dub.write_dub_page(workspace / "out" / "ada" / "a & b.mp4", workspace / "out" / "ada" / "a & b.html")
+    assert report_index.main([]) == 0
+    page = workspace / "out" / "index.html"
+    text = page.read_text(encoding="utf-8")
+    links = [link.replace("&amp;", "&") for link in re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)]
+    assert sorted(set(links)) == ["../data/ada/report/report.html", "ada/a & b.html", "ada/a & b.mp4"]
+    assert all((page.parent / link).is_file() for link in links)
+    assert "talkhead run --speaker bob" in text and "head/self face 31.2 dB" in text
+
+
+@pytest.mark.skipif(chromium_path() is None, reason="Chromium is not installed")
+def test_in_a_browser_dubs_play_on_both_pages(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    page = workspace / "out" / "ada" / "a & b.html"
+    report_dub.write_dub_page(page.with_suffix(".mp4"), page)
+    report_index.main([])
+    with Browser(tmp_path / "profile", width=390, height=800) as browser:
+        for path in (page, workspace / "out" / "index.html"):
+            browser.open(path)
+            browser.run("document.querySelector('video').play()")
+            browser.wait("document.querySelector('video').currentTime > 0.1")
+            assert browser.run("document.documentElement.scrollWidth") <= 390
+        assert not browser.errors
+        assert all(request.startswith(("file:", "data:", "blob:")) for request in browser.requests)
