@@ -25,12 +25,14 @@ class InpaintConfig:
         margin: how far the removed region reaches beyond what was found, as a share of the longer side.
         transient_threshold: M_i beyond which a torso pixel is removed.
         samples: frames of a shot that are searched for what is hidden.
+        weights: path of the inpainter's weights, where it has any.
     """
 
     method: str = "temporal_median"
     margin: float = 0.014
     transient_threshold: float = 0.5
     samples: int = 48
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         require(self.method in INPAINTERS, f"method must be one of {', '.join(INPAINTERS)}, not {self.method!r}")
@@ -66,7 +68,7 @@ def clean_frames(
     Raises:
         NotAvailableError: the method needs weights that are not here.
     """
-    inpainter = INPAINTERS.get(config.method)()
+    inpainter = INPAINTERS.get(config.method)(config.weights)
     ahead, current = open_holes(), open_holes()
     for first, last in shots:
         stride = -(-(last - first) // config.samples)

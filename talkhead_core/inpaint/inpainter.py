@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Inpainter(Protocol):
         ...
 
 
-INPAINTERS: Registry[type[Inpainter]] = Registry(
+INPAINTERS: Registry[Callable[[str | None], Inpainter]] = Registry(
     "inpainter",
     {
         "temporal_median": "talkhead_core.inpaint.temporal_median:TemporalMedianInpainter",
@@ -47,3 +47,4 @@ INPAINTERS: Registry[type[Inpainter]] = Registry(
         "lama": "talkhead_core.inpaint.lama:LamaInpainter",
     },
 )
+"""Name -> what makes one, given the path of its weights (None: none is set)."""

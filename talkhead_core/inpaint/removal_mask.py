@@ -10,7 +10,7 @@ from talkhead_core.types import Label
 
 __all__ = ["removal_mask"]
 
-_SMALLEST = 4e-4  # components below this share of the frame are noise
+_SMALLEST = 1.5e-3  # components below this share of the frame are noise: a tenth of a small hand
 
 
 def removal_mask(labels: np.ndarray, transient: np.ndarray, margin: float, threshold: float = 0.5) -> np.ndarray:

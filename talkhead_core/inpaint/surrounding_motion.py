@@ -5,13 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from talkhead_core.media.mask_morphology import grown
 from talkhead_core.media.push_pull import filled_smoothly
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["SurroundingMotion", "moved"]
 
 _WORKING_SIZE_PX = 256
-_BLEED_PX = 4  # at the working size: how far the motion of a hand falsifies the flow around it
+_BLEED_PX = 4  # at the working size: how far what is in the hole falsifies the flow around it
 
 
 class SurroundingMotion:
@@ -32,10 +33,10 @@ class SurroundingMotion:
         scale = min(1.0, _WORKING_SIZE_PX / max(height, width))
         size = (max(32, round(width * scale)), max(32, round(height * scale)))
         one, two = (cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY) for image in (target, source))
-        flow = self._flow.calc(one, two, None)  # type: ignore[call-overload]
-        hidden = cv2.resize(hole.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        hidden = cv2.dilate(hidden, np.ones((2 * _BLEED_PX + 1, 2 * _BLEED_PX + 1), np.uint8))
-        flow = filled_smoothly(flow, hidden == 0) * np.array([width / size[0], height / size[1]], np.float32)
+        hidden = grown(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0, 2)
+        # The same picture in the hole of both: what hides the body would drag the flow around it along.
+        flow = self._flow.calc(np.where(hidden, two, one), two, None)  # type: ignore[call-overload]
+        flow = filled_smoothly(flow, ~grown(hidden, _BLEED_PX)) * np.array([width / size[0], height / size[1]], np.float32)
         return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

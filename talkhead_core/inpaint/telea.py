@@ -18,6 +18,9 @@ _RADIUS_PX = 3
 class TeleaInpainter:
     """Continues the colours around the hole into it; knows nothing of other frames."""
 
+    def __init__(self, weights: str | None = None) -> None:
+        del weights  # it has none
+
     def begin_shot(self, samples: Iterable[tuple[Image, np.ndarray]]) -> None:
         """Nothing to learn."""
 

@@ -15,7 +15,8 @@ from talkhead_core.types import FloatArray, Image
 
 __all__ = ["TemporalMedianInpainter"]
 
-_MAX_CORRECTION = 24.0  # grey levels: light changes, not edges that miss each other
+# Grey levels: light changes much in brightness and little in colour; edges that miss each other change in both.
+_MAX_CORRECTION, _MAX_TINT = 24.0, 8.0
 _CORRECTION_SCALE = 4
 _BORDER_PX = 24
 
@@ -28,7 +29,8 @@ class TemporalMedianInpainter:
     the hole, with its colour matched along the hole's border. Pixels that no sample shows are left to Telea.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: str | None = None) -> None:
+        del weights  # it has none
         self._motion = SurroundingMotion()
         self._unseen = TeleaInpainter()
         self._template: Image | None = None
@@ -73,7 +75,6 @@ class TemporalMedianInpainter:
         rest = np.zeros(hole.shape, bool)
         rest[box] = part_hole & ~known
         result = self._unseen(result, rest).image
-        result[box] = _faded_in(part, result[box], part_hole)
         everywhere = np.zeros(hole.shape, bool)
         everywhere[box] = recovered
         return Filled(image=result, recovered=everywhere)
@@ -109,14 +110,8 @@ def _matched_at_border(source: Image, image: Image, hole: np.ndarray, known: np.
     small_source, small_image = (cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32) for part in (source, image))
     difference = small_image - small_source
     usable &= np.abs(difference).max(axis=-1) < _MAX_CORRECTION
+    usable &= np.ptp(difference, axis=-1) < _MAX_TINT
     if not usable.any():
         return source.astype(np.float32)
     correction = filled_smoothly(difference, usable)
     return np.clip(source + cv2.resize(correction, (hole.shape[1], hole.shape[0]), interpolation=cv2.INTER_LINEAR), 0, 255)
-
-
-def _faded_in(image: Image, filled: Image, hole: np.ndarray) -> Image:
-    """``filled`` inside the hole, fading to ``image`` within two pixels of the hole's edge, on its inner side."""
-    inner = cv2.erode(hole.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
-    weight = (cv2.blur(inner, (3, 3)) * hole)[..., None]
-    return np.round(image + weight * (filled.astype(np.float32) - image)).astype(np.uint8)

@@ -24,7 +24,7 @@ def filled_smoothly(values: np.ndarray, known: np.ndarray) -> FloatArray:
     if known.all() or not known.any():
         return original
     flat = original.ndim == 2
-    premultiplied = (original[..., None] if flat else original) * known[..., None].astype(np.float32)
+    premultiplied = np.where(known[..., None], original[..., None] if flat else original, np.float32(0))
     levels = [(premultiplied, known.astype(np.float32))]
     while min(levels[-1][1].shape) > 1 and (levels[-1][1] == 0).any():
         levels.append(tuple(_halved(level) for level in levels[-1]))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from talkhead_core.registry import Registry
@@ -18,10 +19,11 @@ class OpticalFlow(Protocol):
         ...
 
 
-OPTICAL_FLOWS: Registry[type[OpticalFlow]] = Registry(
+OPTICAL_FLOWS: Registry[Callable[[str | None], OpticalFlow]] = Registry(
     "optical flow",
     {
         "dis": "talkhead_core.motion.classical_flow:DisFlow",
         "farneback": "talkhead_core.motion.classical_flow:FarnebackFlow",
     },
 )
+"""Name -> what makes one, given the path of its weights (None: none is set)."""

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
+from talkhead_core.motion.torso_memory import TorsoMemory
 from talkhead_core.parameters import require
 from talkhead_core.types import FloatArray, Image, Label
 
@@ -28,6 +29,7 @@ class FlowMaskConfig:
         theta_px: motion beyond this is transient, in pixels a frame of a 512-pixel clip at 25 fps.
         rest_s: time constant of the decay where the torso is seen again.
         hold_s: time constant of the decay where something else than the torso stays in sight.
+        weights: path of the flow's weights, where it has any.
     """
 
     method: str = "dis"
@@ -35,6 +37,7 @@ class FlowMaskConfig:
     theta_px: float = 4.5
     rest_s: float = 0.08
     hold_s: float = 20.0
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         require(self.method in OPTICAL_FLOWS, f"method must be one of {', '.join(OPTICAL_FLOWS)}, not {self.method!r}")
@@ -59,7 +62,7 @@ class TemporalMask:
     """
 
     def __init__(self, config: FlowMaskConfig, *, height: int, width: int, fps: Fraction) -> None:
-        self._flow = OPTICAL_FLOWS.get(config.method)()
+        self._flow = OPTICAL_FLOWS.get(config.method)(config.weights)
         scale = min(1.0, config.flow_size_px / max(height, width))
         self._clip = (height, width)
         self._shape = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -75,7 +78,7 @@ class TemporalMask:
         """A new shot begins with the next frame: nothing is carried over."""
         self._previous: Image | None = None
         self._mask = np.zeros(self._shape, np.float32)
-        self._memory = _TorsoMemory(self._shape)
+        self._memory = TorsoMemory(self._shape)
 
     def __call__(self, image: Image, labels: np.ndarray) -> np.ndarray:
         """M_i as ``[H, W]`` uint8, 255 M_i, zero outside torso and hands.
@@ -85,7 +88,7 @@ class TemporalMask:
             labels: ``[H, W]`` of :class:`talkhead_core.types.Label`.
         """
         size = (self._shape[1], self._shape[0])
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         small_labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
         body = (small_labels == Label.TORSO) | (small_labels == Label.HANDS)
         if self._previous is not None:
@@ -108,7 +111,7 @@ class TemporalMask:
         delta = self._rest + (self._hold - self._rest) * foreign
         # Flow bleeds from an object onto the torso around it; there, the pixel still looks like the torso.
         transient = ((speed > self._theta) & (unlike > 0.5)).astype(np.float32)
-        transient = cv2.morphologyEx(transient, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        transient = np.asarray(cv2.morphologyEx(transient, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.float32)
         self._mask = np.maximum(carried * delta, transient) * body
 
     def _backward_flow(self, image: Image, body: np.ndarray) -> FloatArray:
@@ -139,51 +142,3 @@ def _drift(flow: FloatArray, resting: np.ndarray) -> FloatArray:
 def _widened(indices: np.ndarray, size: int) -> tuple[int, int]:
     """First and last index with a margin, on a coarse raster so that the flow's own pyramid stays the same."""
     return max(0, int(indices[0]) // 16 * 16 - 16), min(size, (int(indices[-1]) // 16 + 2) * 16)
-
-
-class _TorsoMemory:
-    """What the torso looks like at each pixel, from the frames in which nothing was masked there; it sways with the torso."""
-
-    _RATE = 0.1
-    _TOLERANCE = 12.0  # grey levels of blurred colour that breathing and shading change
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self._colour = np.zeros((*shape, 3), np.float32)
-        self._known = np.zeros(shape, np.uint8)
-        self._offset = np.zeros(2)
-
-    def follow(self, motion: FloatArray) -> None:
-        """The torso moved by ``motion`` ``[2]`` pixels since the last frame."""
-        self._offset += motion
-
-    def learn(self, image: Image, visible: np.ndarray) -> None:
-        """Take in the ``visible`` pixels ``[h, w]`` of one frame."""
-        blurred = self._shifted(cv2.blur(image, (3, 3)), -self._offset)
-        visible = self._shifted(visible.astype(np.uint8), -self._offset)
-        new = (visible > self._known).astype(bool)
-        self._colour[new] = blurred[new]
-        cv2.accumulateWeighted(blurred, self._colour, self._RATE, mask=visible & self._known)
-        self._known |= visible
-
-    def difference(self, image: Image) -> tuple[FloatArray, np.ndarray]:
-        """How unlike the torso each pixel is, and where that is known, both ``[h, w]``.
-
-        0 where a pixel looks like the torso did, 1 where it does not, or where nothing is known.
-        """
-        blurred = cv2.blur(image, (3, 3)).astype(np.float32)
-        colour = self._shifted(self._colour, self._offset)
-        known = self._shifted(self._known, self._offset).astype(bool)
-        # Outside the range of the colours nearby: a torso that sways by two pixels still looks like itself.
-        low, high = cv2.erode(colour, np.ones((5, 5))), cv2.dilate(colour, np.ones((5, 5)))
-        below, above = (cv2.split(part) for part in (low - blurred, blurred - high))
-        outside = np.maximum.reduce([*below, *above])
-        return np.where(known, np.clip(outside / self._TOLERANCE - 0.5, 0, 1), 1).astype(np.float32), known
-
-    @staticmethod
-    def _shifted(values: np.ndarray, offset: FloatArray) -> np.ndarray:
-        columns, rows = (round(float(v)) for v in offset)
-        return (
-            values
-            if not (columns or rows)
-            else cv2.warpAffine(values, np.float32([[1, 0, columns], [0, 1, rows]]), values.shape[1::-1], flags=cv2.INTER_NEAREST)
-        )

@@ -25,4 +25,4 @@ class SelfieSegmenter:
         # Resized here because the graph would return its mask at the image's size through a slower path.
         small = cv2.resize(image, (_INPUT_SIZE_PX, _INPUT_SIZE_PX), interpolation=cv2.INTER_AREA)
         mask = np.asarray(self._model.process(small).segmentation_mask, dtype=np.float32)
-        return cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
