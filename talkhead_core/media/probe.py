@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -27,8 +27,8 @@ _MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}  # I
 
 _MISSING_S = 0.3  # headers round, and audio and video rarely end together
 _MISSING_SHARE = 0.01
-_LAST_FRAME_S = 0.2  # a frame's duration, generously
 _OFF_GRID = 0.3  # share of a frame's duration
+_STEADY_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +100,9 @@ def probe_video(path: str | Path) -> VideoProbe:
     with open_video(path) as container:
         stream = video_stream(container)
         assert stream is not None
-        times, end_s, complaint = _packet_times(container, stream)
-        _check_whole(path, container, stream, times, end_s, complaint)
+        packets = _read_packets(container, stream)
+        times = np.sort(np.asarray(packets.shown_s, dtype=np.float64))
+        _check_whole(path, container, stream, packets)
     if len(times) < 2:
         raise FootageError(path, f"holds {len(times)} picture(s), not a moving one", "give a video of a person speaking")
     with open_video(path) as container:
@@ -140,49 +141,51 @@ def _described(path: str | Path, container: av.container.InputContainer, stream:
     )
 
 
-def _packet_times(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[FloatArray, float, str | None]:
-    """Times of the shown frames in s, the end of the last packet of any stream in s, and what libav complained of."""
-    shown: list[float] = []
-    end_s, complaint = 0.0, None
+@dataclass
+class _Packets:
+    """What the packets say, before anything is decoded."""
+
+    shown_s: list[float] = field(default_factory=list)  # times of frames that are shown
+    frames: int = 0  # also those that an edit list hides
+    end_s: float = 0.0  # of the last packet of any stream
+    video_end_s: float = 0.0
+    complaint: str | None = None
+
+
+def _read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> _Packets:
+    packets = _Packets()
     try:
         for packet in container.demux():
             stamp = packet.dts if packet.pts is None else packet.pts
             if not packet.size or packet.time_base is None:
                 continue
-            if stamp is None:
-                stamp = len(shown) * (packet.duration or 1)
-            end_s = max(end_s, float((stamp + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is stream and not packet.is_discard:
-                shown.append(float(stamp * packet.time_base))
+            duration = packet.duration or 0
+            stamp = packets.frames * duration if stamp is None else stamp
+            packets.end_s = max(packets.end_s, float((stamp + duration) * packet.time_base))
+            if packet.stream is stream:
+                packets.frames += 1
+                packets.video_end_s = max(packets.video_end_s, float((stamp + duration) * packet.time_base))
+                if not packet.is_discard:
+                    packets.shown_s.append(float(stamp * packet.time_base))
     except av.FFmpegError as error:
-        complaint = error.strerror or str(error)
-    return np.sort(np.asarray(shown, dtype=np.float64)), end_s, complaint
+        packets.complaint = error.strerror or str(error)
+    return packets
 
 
-def _check_whole(
-    path: str | Path,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    times: FloatArray,
-    end_s: float,
-    complaint: str | None,
-) -> None:
+def _check_whole(path: str | Path, container: av.container.InputContainer, stream: av.VideoStream, packets: _Packets) -> None:
     """A cut-off file decodes without an error, so compare what is there with what the header promises."""
     promised_s = (container.duration or 0) / av.time_base + max((container.start_time or 0) / av.time_base, 0.0)
-    missing_s = promised_s - end_s
-    if stream.duration and stream.time_base and len(times):
-        video_end_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        missing_s = max(missing_s, video_end_s - float(times[-1]) - _LAST_FRAME_S)
-    missing_frames = stream.frames - len(times) if stream.frames else 0
-    cut_off = missing_s > max(_MISSING_S, _MISSING_SHARE * promised_s)
-    if complaint or cut_off or missing_frames > max(3, _MISSING_SHARE * stream.frames):
-        raise FootageError(
-            path,
-            f"is cut off or damaged: its header promises {promised_s:.2f} s, it holds {end_s:.2f} s and {len(times)} frames"
-            + (f" ({complaint})" if complaint else ""),
-            "copy or export the file again",
-            where=f"{end_s:.2f} s",
-        )
+    missing_s = promised_s - packets.end_s
+    if stream.duration and stream.time_base:
+        promised_video_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        missing_s = max(missing_s, promised_video_s - packets.video_end_s)
+    missing_frames = stream.frames - packets.frames if stream.frames else 0
+    cut_off = missing_s > max(_MISSING_S, _MISSING_SHARE * promised_s) or missing_frames > max(3, _MISSING_SHARE * stream.frames)
+    if packets.complaint or cut_off:
+        held = f"its header promises {promised_s:.2f} s, it holds {packets.end_s:.2f} s and {packets.frames} frames"
+        reason = f" ({packets.complaint})" if packets.complaint else ""
+        where = f"{packets.end_s:.2f} s"
+        raise FootageError(path, f"is cut off or damaged: {held}{reason}", "copy or export the file again", where)
 
 
 def _first_frames(path: str | Path, container: av.container.InputContainer, stream: av.VideoStream) -> list[av.VideoFrame]:
@@ -200,14 +203,12 @@ def _rate(times_s: FloatArray, claimed: Fraction | None) -> tuple[Fraction, bool
     index = np.arange(len(times_s))
     mean = (len(times_s) - 1) / times_s[-1]
     typical = 1 / float(np.median(np.diff(times_s)))
-    candidates = sorted(_COMMON_RATES, key=lambda rate: abs(float(rate) / mean - 1))[:2]
-    candidates += sorted(_COMMON_RATES, key=lambda rate: abs(float(rate) / typical - 1))[:1]
-    candidates += [Fraction(claimed)] if claimed else []
-    for rate in candidates:
+    near_mean = sorted(_COMMON_RATES, key=lambda rate: abs(float(rate) / mean - 1))[:2]
+    for rate in [*near_mean, *([Fraction(claimed)] if claimed else [])]:
         if np.abs(times_s * float(rate) - index).max() < _OFF_GRID:
             return rate, True
-    for rate in candidates:  # a few missing frames, or a phone's jitter around a steady rate
-        steps = np.diff(times_s) * float(rate)
-        if np.mean(np.abs(steps - 1) < _OFF_GRID) > 0.9:
-            return rate, False
+    # A few missing frames, or a phone's jitter around a steady rate.
+    steady = min(_COMMON_RATES, key=lambda rate: abs(float(rate) / typical - 1))
+    if np.mean(np.abs(np.diff(times_s) * float(steady) - 1) < _OFF_GRID) > _STEADY_SHARE:
+        return steady, False
     return Fraction(mean).limit_denominator(1001), False

@@ -56,6 +56,7 @@ def write_clip(probe: VideoProbe, crop: SquareCrop, path: str | Path, *, size_px
             fps_mode="cfr",
             format="matroska",
             map_metadata=-1,
+            fflags="+bitexact",  # or Matroska draws random identifiers, and equal runs differ
             **_BT709,
         )
         run_graph(output, probe.path)

@@ -25,6 +25,8 @@ _SETTINGS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "delivery": ("libx264", "yuv420p", "rgb24", {"crf": "17", "preset": "medium", "movflags": "+faststart"}),
 }
 
+_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: Matroska draws random identifiers otherwise, and equal runs differ
+
 
 class VideoWriter:
     """Write frames to ``path``; the file appears only when the ``with`` block ends well.
@@ -44,6 +46,7 @@ class VideoWriter:
         self._given = given
         self._whole = whole_file(path)
         self._container = av.open(str(self._whole.__enter__()), "w")
+        self._container.flags |= _BITEXACT
         stream = self._container.add_stream(codec, rate=fps, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, stored
