@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -10,23 +11,25 @@ import av
 import numpy as np
 
 from talkhead_core.errors import FootageError
+from talkhead_core.media.container import open_video
+from talkhead_core.media.video_reader import ROUND_TO_NEAREST
 from talkhead_core.types import Image
 
 __all__ = ["FrameAccess"]
 
-_KEPT_FRAMES = 96
-
 
 class FrameAccess:
-    """Frames by id, forwards or backwards; the last 96 decoded ones are kept.
+    """Frames by id, forwards or backwards; the last decoded ones are kept.
 
     Args:
         path: a video that a stage wrote: constant rate, a key frame at least every second.
+        kept_frames: how many; more than lie between two key frames, or going backwards decodes everything anew.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, kept_frames: int = 96) -> None:
         self._path = path
-        self._container = av.open(str(path))
+        self._kept_frames = kept_frames
+        self._container = open_video(path)
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate
@@ -35,7 +38,7 @@ class FrameAccess:
         self._start = self._stream.start_time or 0
         self._kept: OrderedDict[int, Image] = OrderedDict()
         self._next: int | None = None
-        self._decoder = iter(())
+        self._decoder: Iterator[av.VideoFrame] = iter(())
 
     def __getitem__(self, frame_id: int) -> Image:
         """RGB ``[H, W, 3]`` uint8 of one frame.
@@ -56,8 +59,8 @@ class FrameAccess:
             assert frame.pts is not None
             index = round(float((frame.pts - self._start) / self._ticks))
             self._next = index + 1
-            self._kept[index] = np.asarray(frame.to_ndarray(format="rgb24"))
-            while len(self._kept) > _KEPT_FRAMES:
+            self._kept[index] = np.asarray(frame.reformat(format="rgb24", interpolation=ROUND_TO_NEAREST).to_ndarray(), np.uint8)
+            while len(self._kept) > self._kept_frames:
                 self._kept.popitem(last=False)
             if index >= frame_id:
                 break

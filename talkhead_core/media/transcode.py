@@ -14,7 +14,7 @@ from talkhead_core.media.ffmpeg_binary import run_graph
 from talkhead_core.media.probe import VideoProbe
 from talkhead_core.media.square_crop import SquareCrop
 
-__all__ = ["shown_frames", "write_clip"]
+__all__ = ["shown_frames", "write_clip", "write_full_frame"]
 
 _TURNS = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
 _ZIMG_MATRIX = {"bt601": "170m", "bt709": "709", "bt2020": "2020_ncl"}
@@ -37,11 +37,27 @@ def write_clip(probe: VideoProbe, crop: SquareCrop, path: str | Path, *, size_px
     Raises:
         FootageError: ffmpeg could not convert the file.
     """
+    video = _timed(probe, fps).filter("crop", crop.size, crop.size, crop.x, crop.y, exact=1)
+    _encode(_to_bt709(video, probe, size_px, size_px), probe, path, fps=fps, crf=crf, preset=preset)
+
+
+def write_full_frame(probe: VideoProbe, path: str | Path, *, fps: Fraction, crf: int = 8, preset: str = "veryfast") -> None:
+    """The uncropped companion of a clip, for pasting back: frame ``i`` shows the same moment in the same colours.
+
+    The source's size as shown, less one column or row where it is odd, which H.264 cannot hold. Arguments and errors as
+    :func:`write_clip`.
+    """
+    width, height = probe.width // 2 * 2, probe.height // 2 * 2
+    video = _timed(probe, fps).filter("crop", width, height, 0, 0, exact=1)
+    _encode(_to_bt709(video, probe, width, height), probe, path, fps=fps, crf=crf, preset=preset)
+
+
+def _timed(probe: VideoProbe, fps: Fraction) -> Any:
     video = shown_frames(probe)
-    if not (probe.constant_rate and fps == probe.fps):
-        video = video.filter("fps", fps=str(fps), round="near")
-    video = video.filter("crop", crop.size, crop.size, crop.x, crop.y, exact=1)
-    video = _to_bt709(video, probe, size_px)
+    return video if probe.constant_rate and fps == probe.fps else video.filter("fps", fps=str(fps), round="near")
+
+
+def _encode(video: Any, probe: VideoProbe, path: str | Path, *, fps: Fraction, crf: int, preset: str) -> None:
     with whole_file(path) as temporary:
         output = ffmpeg.output(
             video.filter("setpts", f"N/({fps})/TB"),
@@ -76,7 +92,7 @@ def shown_frames(probe: VideoProbe) -> Any:
     return video
 
 
-def _to_bt709(video: Any, probe: VideoProbe, size_px: int) -> Any:
+def _to_bt709(video: Any, probe: VideoProbe, width: int, height: int) -> Any:
     given: dict[str, str] = {}
     # zimg rounds to nearest; swscale's matrix change is off by more than a level on average.
     if probe.transfer != "sdr" or probe.colour_matrix == "bt2020":
@@ -86,7 +102,7 @@ def _to_bt709(video: Any, probe: VideoProbe, size_px: int) -> Any:
     else:
         video = video.filter("format", "yuv444p") if probe.pixel_format in _CHROMA_IN_FOURS else video
         given = {"min": _ZIMG_MATRIX[probe.colour_matrix], "rin": "full" if probe.full_range else "limited"}
-    video = video.filter("zscale", size_px, size_px, filter="lanczos", m="709", r="limited", **given)
+    video = video.filter("zscale", width, height, filter="lanczos", m="709", r="limited", **given)
     tags = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
     return video.filter("format", "yuv420p").filter("setparams", **tags).filter("setsar", 1)
 
