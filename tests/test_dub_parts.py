@@ -1,0 +1,98 @@
+"""What a dub is put together from: replayed frames, the silence gate, random access, sound and picture."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from talkhead_core.errors import FootageError
+from talkhead_core.media.audio_file import write_audio
+from talkhead_core.media.frame_access import FrameAccess
+from talkhead_core.media.mux import mux
+from talkhead_core.media.video_writer import VideoWriter
+from talkhead_core.rendering.held_out import nearest_pose, wrong_audio_ids
+from talkhead_core.rendering.pose_replay import longest_shot, mirrored_frames
+from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
+
+
+def numbered_video(path, frames: int) -> None:
+    """Frame ``i`` is a grey of level ``i``."""
+    with VideoWriter(path, width=32, height=32, fps=Fraction(25), encoding="near_lossless") as writer:
+        for level in range(frames):
+            writer.write(np.full((32, 32, 3), level, np.uint8))
+
+
+def test_frames_come_back_by_id_in_any_order(tmp_path) -> None:
+    numbered_video(tmp_path / "v.mkv", 200)
+    order = [0, 199, 198, 150, 20, 21, 22, 19, 3, 120]
+    with FrameAccess(tmp_path / "v.mkv") as frames:
+        assert [int(round(frames[i].mean())) for i in order] == pytest.approx(order, abs=2)
+        with pytest.raises(FootageError, match="frame 200"):
+            frames[200]
+
+
+def test_mirrored_frames_neither_jump_nor_freeze() -> None:
+    ids = mirrored_frames(10, 15, 23)
+    assert ids[:10].tolist() == [10, 11, 12, 13, 14, 13, 12, 11, 10, 11]
+    assert set(np.abs(np.diff(ids))) == {1}
+    assert mirrored_frames(3, 4, 5).tolist() == [3] * 5
+
+
+def test_replay_keeps_to_the_longest_shot_without_gaps() -> None:
+    usable = np.ones(100, bool)
+    assert longest_shot([(0, 30), (30, 100)], usable) == (30, 100)
+    usable[60:70] = False  # the face was gone
+    assert longest_shot([(0, 30), (30, 100)], usable) == (30, 60)
+    usable[:] = True
+    usable[60:62] = False  # two interpolated frames break nothing
+    assert longest_shot([(0, 30), (30, 100)], usable) == (30, 100)
+
+
+def test_the_mouth_closes_in_silence_and_opens_before_speech() -> None:
+    codes, closed = np.ones((60, 2), np.float32), np.zeros(2, np.float32)
+    speaking = np.zeros(60, bool)
+    speaking[20:40] = True
+    gated = gated_codes(codes, speaking, closed, fade_frames=5)
+    assert (gated[:14] == 0).all() and (gated[46:] == 0).all()
+    assert (gated[20:40] > 0.99).all()
+    assert np.abs(np.diff(gated[:, 0])).max() < 0.35  # fades, never snaps
+    np.testing.assert_array_equal(gated_codes(codes, speaking, closed, 0)[:, 0], speaking.astype(np.float32))
+
+
+def test_the_closed_mouth_is_the_speakers_own() -> None:
+    opening = np.linspace(0, 1, 50)
+    codes = np.stack([opening, 1 - opening], axis=1).astype(np.float32)
+    np.testing.assert_allclose(closed_mouth_codes(codes, opening), codes[:5].mean(axis=0))
+
+
+def test_the_sound_of_a_dub_is_as_long_as_its_picture(tmp_path) -> None:
+    numbered_video(tmp_path / "v.mp4", 50)
+    time = np.arange(2 * 16000) / 16000
+    write_audio(tmp_path / "a -ü.wav", 0.3 * np.sin(2 * np.pi * 220 * time))
+    mux(tmp_path / "v.mp4", tmp_path / "a -ü.wav", tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        kinds = {stream.type: stream.codec_context.name for stream in container.streams}
+        lengths = {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
+    assert kinds == {"video": "h264", "audio": "aac"}
+    assert lengths["video"] == pytest.approx(2.0) and lengths["audio"] == pytest.approx(2.0, abs=0.04)
+
+
+def test_mux_refuses_what_is_no_sound(tmp_path) -> None:
+    numbered_video(tmp_path / "v.mp4", 5)
+    (tmp_path / "noise.wav").write_bytes(b"no sound")
+    with pytest.raises(FootageError, match="noise.wav"):
+        mux(tmp_path / "v.mp4", tmp_path / "noise.wav", tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_controls_come_from_training_frames() -> None:
+    train, held_out = np.arange(100), np.arange(100, 110)
+    wrong = wrong_audio_ids(held_out, train)
+    assert len(wrong) == 10 and wrong.max() < 100 and (np.diff(wrong) == 1).all()
+    angles = np.radians(np.arange(110) * 0.5)
+    rotation = np.stack([[[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]] for a in angles]).astype(np.float32)
+    translation = np.zeros((110, 3), np.float32)
+    assert nearest_pose(rotation, translation, 105, train) == 99
+    rotation[105] = rotation[42]
+    assert nearest_pose(rotation, translation, 105, train) == 42
