@@ -233,7 +233,7 @@ ACCEPTED: dict[str, tuple[Maker, Fraction, float]] = {  # maker, the clip's rate
     "4:1:1": (stored("dv.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv411p"), Fraction(25), 4),
     "rgb": (stored("rgb.mkv", "-c:v", "ffv1", "-pix_fmt", "bgr0"), Fraction(25), 4),
     "full range": (stored("full.mp4", "-vf", "scale=out_range=pc", "-color_range", "pc", *X264, "-pix_fmt", "yuvj420p"), Fraction(25), 2.6),
-    "bt709": (stored("709.mp4", "-vf", "scale=out_color_matrix=bt709", "-colorspace", "bt709", *X264), Fraction(25), 4),
+    "bt709": (stored("709.mp4", "-vf", "setparams=colorspace=smpte170m,zscale=m=709", *X264), Fraction(25), 2.6),
     "interlaced": (
         stored("fields.mkv", "-vf", "tinterlace=interleave_top,fieldorder=tff", "-flags", "+ilme+ildct", *X264),
         Fraction(25),
