@@ -249,6 +249,7 @@ def test_in_a_browser_the_video_plays_switches_and_listens_to_keys(page: Path, t
         assert browser.run("document.querySelectorAll('[data-seek]:not([hidden])').length") > 0
         browser.run("document.querySelector('[data-seek]').click()")
         browser.wait(f"{frame} === Number(document.querySelector('[data-seek]').dataset.seek)")
+        assert browser.run("document.querySelector('.player p').textContent").startswith("head/self"), "the protocol that was judged"
         assert browser.run("document.querySelector('video').duration") == pytest.approx(len(HELD_OUT) / 25, abs=0.1)
         assert not browser.errors
         assert all(request.startswith(("file:", "data:", "blob:")) for request in browser.requests)

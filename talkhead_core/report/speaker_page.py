@@ -79,8 +79,9 @@ def speaker_page(
     videos = _videos(artifacts, held_out, fps, config)
     progress(1, 4, "pictures")
     worst: list[Picture] = []
-    for protocol in _protocols(artifacts, ("head/self", "full/self")):
-        worst = worst or worst_frames(artifacts, protocol.name, protocol.file, float(fps), config.worst_frames)
+    judged = next(iter(_protocols(artifacts, ("head/self", "full/self"))), None)
+    if judged is not None:
+        worst = worst_frames(artifacts, judged.name, judged.file, float(fps), config.worst_frames)
     masks = mask_pictures(artifacts)
     progress(2, 4, "plots")
     plots = _plots(artifacts, held_out)
@@ -92,6 +93,7 @@ def speaker_page(
         verdict=judge(metrics),
         videos=videos,
         worst=worst,
+        worst_protocol=judged.name if judged else "",
         masks=masks,
         plots=plots,
         dubs=list(dubs),

@@ -141,7 +141,14 @@
       controls.append(choices(`source-${number}`, "Of", figures.map((figure, index) => [String(index), figure.dataset.protocol]), (value) => choose(Number(value))));
     }
     player.prepend(stage, controls, caption);
-    player.goTo = (frame) => { video().pause(); goTo(frame); stage.scrollIntoView({ block: "nearest" }); canvas.focus({ preventScroll: true }); };
+    player.goTo = (frame, protocol) => {
+      const index = figures.findIndex((figure) => figure.dataset.protocol === protocol);
+      if (index >= 0 && index !== current) player.querySelector(`input[name="source-${number}"][value="${index}"]`).click();
+      video().pause();
+      goTo(frame);
+      stage.scrollIntoView({ block: "nearest" });
+      canvas.focus({ preventScroll: true });
+    };
     if (video().readyState >= 2) { goTo(0); describe(); }
   }
 
@@ -150,6 +157,6 @@
   document.querySelectorAll("[data-seek]").forEach((button) => {
     if (!players.length) return;
     button.hidden = false;
-    button.addEventListener("click", () => players[0].goTo(Number(button.dataset.seek)));
+    button.addEventListener("click", () => players[0].goTo(Number(button.dataset.seek), button.dataset.of));
   });
 })();
