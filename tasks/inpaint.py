@@ -36,7 +36,9 @@ def run(stage: Stage) -> None:
     write_json(stage.out / "coverage.json", _coverage(config.method, removed, recovered))
 
 
-def _clean(stage: Stage, config: InpaintConfig, info: VideoInfo, open_holes: Callable[[], Iterator[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _clean(
+    stage: Stage, config: InpaintConfig, info: VideoInfo, open_holes: Callable[[], Iterator[np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Write ``clean.mkv``; the shares of each frame's pixels that were removed, and recovered from other frames ``[N]``."""
     clip: Path = stage.inputs("ingest") / "clip.mkv"
     shots = [(int(first), int(last)) for first, last in read_json(stage.inputs("ingest") / "ingest.json")["shots"]]
