@@ -1,0 +1,41 @@
+# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`. Each does its own set-up.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 4200
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lint up down benchmark setup clean
+.DEFAULT_GOAL := demo
+
+demo: $(INSTALLED) ## make the demo speaker, train, dub and report
+	@$(BIN)/talkhead demo
+
+test: $(INSTALLED) ## every test, one end-to-end run at the smoke profile included
+	@$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## style, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+up: $(INSTALLED) ## a Prefect server and a worker on this machine
+	@$(BIN)/python -m flows.server up --port $(PORT)
+
+down: $(INSTALLED) ## stop them
+	@$(BIN)/python -m flows.server down
+
+benchmark: $(INSTALLED) ## the figures of the README, measured here
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+setup: $(INSTALLED)
+
+clean: ## remove the environment; data, results and caches stay
+	rm -rf .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "talkhead needs Python 3.11: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "setting up .venv (once; takes a few minutes) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

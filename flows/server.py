@@ -1,0 +1,178 @@
+"""``make up`` and ``make down``: a Prefect server and a worker for this machine, on the loopback interface only.
+
+Everything of theirs lies in ``.talkhead/prefect``; ``prefect.toml`` tells the ``prefect`` command in this folder where the
+server is, and goes away with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import typer
+
+from flows.child_process import child_environment
+from flows.workspace import Workspace
+from talkhead_core.artifacts import read_json, write_json, write_text
+from talkhead_core.errors import TalkheadError
+
+__all__ = ["down", "up"]
+
+POOL = "machines"
+_PORT = 4200
+_SECONDS_TO_START = 180.0
+_SECONDS_TO_STOP = 15.0
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def up(port: int = _PORT) -> None:
+    """Start the server and a worker, deploy every flow, and return."""
+    workspace = Workspace.here()
+    with workspace.locked("server"):
+        running = _running(workspace)
+        if len(running) == 2:
+            _say(f"already up: {_address(int(read_json(_record(workspace))['port']))}")
+            return
+        _stop(workspace, running)
+        environment = _environment(workspace, port)
+        if _healthy(port):
+            raise TalkheadError(f"port {port} is taken by another server; choose one with PORT=...")
+        processes: dict[str, Any] = {"port": port}
+        try:
+            server = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
+            processes["server"] = _start(workspace, "server", server, environment)
+            _wait_until_healthy(workspace, port, int(processes["server"]["pid"]))
+            _prefect(workspace, ["work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
+            _prefect(workspace, ["--no-prompt", "deploy", "--all"], environment)
+            processes["worker"] = _start(workspace, "worker", ["worker", "start", "--pool", POOL, "--limit", "1"], environment)
+        finally:
+            write_json(_record(workspace), processes)
+        write_text(workspace.root / "prefect.toml", f'[api]\nurl = "{_address(port)}/api"\n')
+        _say(f"up: {_address(port)}; run 'prefect deployment run talkhead/full -p speaker=demo', stop with 'make down'")
+
+
+@app.command()
+def down() -> None:
+    """Stop what ``up`` started, and nothing else."""
+    workspace = Workspace.here()
+    with workspace.locked("server"):
+        running = _running(workspace)
+        _stop(workspace, running)
+        _say("down" if running else "nothing was up")
+
+
+def _record(workspace: Workspace) -> Path:
+    return workspace.private / "server.json"
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _environment(workspace: Workspace, port: int) -> dict[str, str]:
+    return {
+        **child_environment(),
+        "PREFECT_HOME": str(workspace.private / "prefect"),
+        "PREFECT_API_URL": f"{_address(port)}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "TALKHEAD_ROOT": str(workspace.root),
+        "PYTHONPATH": str(workspace.root),
+    }
+
+
+def _start(workspace: Workspace, name: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    log = workspace.private / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "prefect", *arguments],
+            cwd=workspace.root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
+
+
+def _prefect(workspace: Workspace, arguments: list[str], environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "prefect", *arguments]
+    result = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        raise TalkheadError(f"prefect {' '.join(arguments)} failed ({lines[-1] if lines else 'without a message'})")
+
+
+def _healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"{_address(port)}/api/health", timeout=2) as answer:  # noqa: S310
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait_until_healthy(workspace: Workspace, port: int, pid: int) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while not _healthy(port):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
+            log = (workspace.private / "logs" / "server.log").relative_to(workspace.root)
+            raise TalkheadError(f"the Prefect server did not start; its output is in {log}")
+        time.sleep(0.2)
+
+
+def _running(workspace: Workspace) -> dict[str, psutil.Process]:
+    """The recorded processes that still live; a number that now belongs to another process does not count."""
+    try:
+        record = read_json(_record(workspace))
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for name in ("worker", "server"):
+        if name in record and psutil.pid_exists(record[name]["pid"]):
+            process = psutil.Process(record[name]["pid"])
+            if process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - record[name]["created"]) < 1:
+                found[name] = process
+    return found
+
+
+def _stop(workspace: Workspace, running: dict[str, psutil.Process]) -> None:
+    """The worker first, with the runs it has started, then the server."""
+    for process in running.values():
+        family = [process, *process.children(recursive=True)]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for member in family:
+                if member.is_running():
+                    os.kill(member.pid, number)
+            _, family = psutil.wait_procs(family, timeout=_SECONDS_TO_STOP)
+            if not family:
+                break
+    _record(workspace).unlink(missing_ok=True)
+    (workspace.root / "prefect.toml").unlink(missing_ok=True)
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+
+
+def _main() -> None:
+    try:
+        app()
+    except TalkheadError as error:
+        sys.stderr.write(f"talkhead: {error}\n")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    _main()
