@@ -58,7 +58,7 @@ class TrackHeadConfig:
     flow_px: float = 0.35
     outlier_factor: float = 3.0
     min_confidence: float = 0.2
-    camera_distance_cm: float = 90.0
+    camera_distance_cm: float = 120.0
     stable_points: StablePointConfig = field(default_factory=StablePointConfig)
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ class _Clip:
         self.good = landmarks["detected"].astype(bool) & (landmarks["confidence"] >= config.min_confidence)
         if not self.good.any():
             raise InputError("no frame has a face to track; check that the crop holds the speaker's face")
-        self.centred = np.stack([self.points[..., 0] - width / 2, height / 2 - self.points[..., 1]], axis=-1)
+        self.centred = (self.points[..., :2] - [width / 2, height / 2]) * [1.0, -1.0]
         self.unit = max(width, height) / 512
         sides = self.points[self.good][:, list(_FACE_SIDES), :2]
         self.face_width_px = float(np.median(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=-1)))

@@ -19,7 +19,7 @@ from talkhead_core.types import Image
 
 __all__ = ["FaceLandmarkerTask"]
 
-_FRAME_MS = 40  # the task only wants growing timestamps
+_FRAME_MS = 40  # the task smooths over time, from its first timestamp on
 
 
 class FaceLandmarkerTask:
@@ -45,14 +45,14 @@ class FaceLandmarkerTask:
         """Yield one row per frame, in order."""
         starts = {int(first) for first, _ in shots}
         consistency = ShapeConsistency()
-        task = self._fresh()
+        task, shot_start = self._fresh(), 0
         try:
             for frame_id, frame in enumerate(frames):
                 if frame_id and frame_id in starts:
                     task.close()
-                    task = self._fresh()
+                    task, shot_start = self._fresh(), frame_id
                 image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
-                faces = task.detect_for_video(image, frame_id * _FRAME_MS).face_landmarks
+                faces = task.detect_for_video(image, (frame_id - shot_start) * _FRAME_MS).face_landmarks
                 if not faces:
                     yield FrameLandmarks.missing(frame_id, REFINED_POINTS)
                     continue
