@@ -88,14 +88,14 @@ def train_lip_encoder(
 
 @torch.no_grad()
 def predict_lip_codes(encoder: LipEncoder, features: FloatArray, block: int = 1000, overlap: int = 16) -> FloatArray:
-    """Lip codes ``[N, codes]`` of consecutive frames, in blocks of constant memory whose edges do not show."""
+    """Lip codes ``[N, codes]`` of consecutive frames, amplitude restored, in blocks of constant memory whose edges do not show."""
     encoder.eval()
     parts = []
     for start in range(0, len(features), block):
         low, high = max(0, start - overlap), min(len(features), start + block + overlap)
         codes = encoder(torch.from_numpy(np.ascontiguousarray(features[low:high], dtype=np.float32))[None])[0]
         parts.append(codes[start - low : start - low + block].numpy())
-    return np.concatenate(parts)
+    return np.concatenate(parts) * np.float32(encoder.config.amplitude)
 
 
 def _loss(predicted: Tensor, wanted: Tensor, weight: Tensor, velocity_weight: float) -> Tensor:
