@@ -99,6 +99,7 @@ def speaker_page(
         dubs=list(dubs),
         ingest=artifacts.ingest,
         findings=sorted((artifacts.ingest or {}).get("findings", []), key=lambda finding: _WORST_FIRST.index(finding["level"])),
+        consent=flat_rows((artifacts.ingest or {}).get("consent") or {}),
         denoise=artifacts.denoise,
         denoise_levels=_denoise_levels(artifacts.denoise),
         tracking=flat_rows(artifacts.track_summary or {}),
@@ -211,4 +212,4 @@ def _level(value: Any) -> str:
 def _hashes(artifacts: SpeakerArtifacts) -> list[tuple[str, str]]:
     source = (artifacts.ingest or {}).get("source", {})
     rows = [(f"source video {source.get('file', '')}".strip(), str(source["sha256"]))] if source.get("sha256") else []
-    return rows + [(key, value) for key, value in flat_rows(artifacts.model or {}) if "sha256" in key or "hash" in key]
+    return rows + [(key, value) for key, value in flat_rows(artifacts.model or {}) if key.endswith(("sha256", "hash", "signature"))]

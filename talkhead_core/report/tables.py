@@ -141,4 +141,6 @@ def _cell(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -
 
 
 def _plain(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
