@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from flows.child_process import hand_over
+from flows.command_output import JsonOption, tell
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
+from flows.model_commands import models
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
 from flows.speaker_runs import bring_up_to_date
 from flows.stage_display import StageDisplay
@@ -33,11 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(models, name="models")
+
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
 
 SpeakerOption = Annotated[str, typer.Option("--speaker", help="lower-case letters, digits, - and _")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
 def main() -> None:
@@ -140,7 +142,7 @@ def dub_command(
             results = dub_all(workspace, rows, display.show)
         failed = [result for result in results if result.error]
         listed = [{"speaker": r.speaker, "audio": str(r.audio), "out": str(r.out), "error": r.error} for r in results]
-        _tell({"dubs": listed}, [f"{r.out}  {r.error or 'ok'}" for r in results], as_json=as_json)
+        tell({"dubs": listed}, [f"{r.out}  {r.error or 'ok'}" for r in results], as_json=as_json)
         if failed:
             raise TalkheadError(f"{len(failed)} of {len(results)} dubs failed; the same command makes only those again")
         return
@@ -148,7 +150,7 @@ def dub_command(
         raise typer.BadParameter("give --speaker, --audio and --out, or --manifest and --out")
     with StageDisplay(["dub"], quiet=as_json, lines=False) as display:
         dub(workspace, check_speaker_name(speaker), audio, out, display.show)
-    _tell({"video": str(out)}, [str(out)], as_json=as_json)
+    tell({"video": str(out)}, [str(out)], as_json=as_json)
 
 
 @app.command()
@@ -182,7 +184,7 @@ def stages(as_json: JsonOption = False) -> None:
     """List the stages of the graph and what each waits for."""
     nodes = read_stage_graph(Workspace.here().root)
     table = [{"stage": n.name, "after": list(n.upstream), "kind": n.kind, "does": n.description} for n in nodes]
-    _tell(table, [f"{n.name:<16} {n.description}\n{'':<16} after: {', '.join(n.upstream) or '-'}" for n in nodes], as_json=as_json)
+    tell(table, [f"{n.name:<16} {n.description}\n{'':<16} after: {', '.join(n.upstream) or '-'}" for n in nodes], as_json=as_json)
 
 
 @app.command()
@@ -191,7 +193,7 @@ def status(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
     rows = speaker_status(Workspace.here(), check_speaker_name(speaker))
     table = [{"stage": row.stage, "up_to_date": row.up_to_date, "reasons": list(row.reasons)} for row in rows]
     lines = [f"{row.stage:<16} {'up to date' if row.up_to_date else 'would run: ' + '; '.join(row.reasons)}" for row in rows]
-    _tell(table, lines, as_json=as_json)
+    tell(table, lines, as_json=as_json)
 
 
 def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, display: StageDisplay) -> list[Path]:
@@ -205,7 +207,7 @@ def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], ou
 def _tell_results(workspace: Workspace, speaker: str, dubs: list[Path], *, as_json: bool) -> None:
     report = workspace.stage_folder(speaker, "report") / "report.html"
     result = {"speaker": speaker, "report": str(report), "dubs": [str(path) for path in dubs]}
-    _tell(result, [*(f"video   {path}" for path in dubs), f"report  {report}"], as_json=as_json)
+    tell(result, [*(f"video   {path}" for path in dubs), f"report  {report}"], as_json=as_json)
 
 
 def _dub_targets(audios: list[Path], folder: Path) -> list[tuple[Path, Path]]:
@@ -263,10 +265,6 @@ def _there(path: Path) -> Path:
     if not path.exists():
         raise InputError(f"{path}: does not exist; check the path")
     return path.resolve()
-
-
-def _tell(result: Any, lines: list[str], *, as_json: bool) -> None:
-    typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines))
 
 
 if __name__ == "__main__":

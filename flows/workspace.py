@@ -55,6 +55,11 @@ class Workspace:
         return self.root / "speakers.yaml"
 
     @property
+    def weights(self) -> Path:
+        """The official weight files that were fetched; not in git."""
+        return self.root / "weights"
+
+    @property
     def private(self) -> Path:
         """Logs, locks and records that are nobody's result; not in git, not in DVC."""
         return self.root / ".talkhead"
