@@ -25,8 +25,8 @@ up: $(INSTALLED) ## a Prefect server and a worker on this machine
 down: $(INSTALLED) ## stop them
 	@$(BIN)/python -m flows.server down
 
-benchmark: $(INSTALLED) ## the figures of the README, measured here
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+benchmark: $(INSTALLED) ## how fast this machine prepares a clip
+	@$(BIN)/python -m benchmarks.preparation
 
 setup: $(INSTALLED)
 
