@@ -10,12 +10,14 @@ from talkhead_core.footage.finding import Finding
 from talkhead_core.footage.picture_scan import PictureScan
 from talkhead_core.media.probe import VideoProbe
 from talkhead_core.media.square_crop import SquareCrop
+from talkhead_core.types import FloatArray
 
 __all__ = ["hand_findings", "picture_findings", "rate_findings"]
 
 _DAMAGED_SHARE = 0.05
-_REPEATED_LEVELS = 0.05  # a filmed frame differs from the last by more than this, even of a still face
-_REPEATED_SHARE = 0.05
+_REPEATED_CHANGE = 0.25  # of the usual change around: a repeated frame keeps only the codec's touch-up
+_REPEATED_NEIGHBOURS = 3
+_REPEATED_SHARE = 0.03
 _LOW_FPS = 20.0
 _FLICKER_PERCENT = 0.4
 _DARK_LEVELS = 30.0
@@ -51,7 +53,7 @@ def picture_findings(probe: VideoProbe, scan: PictureScan) -> tuple[list[Finding
     missing = max(probe.frames - scan.decoded, 0) + scan.damaged
     same_shot = np.ones(scan.decoded, bool)
     same_shot[[start for start, _ in scan.shots]] = False
-    repeated = float(np.mean(scan.change[same_shot] < _REPEATED_LEVELS)) if same_shot.any() else 0.0
+    repeated = _repeated_share(scan.change)
     light = float(np.median(scan.brightness)) if scan.decoded else 0.0
     flicker = 100 * float(scan.light_change[same_shot].std()) / max(light, 1.0) if same_shot.any() else 0.0
     findings = []
@@ -96,6 +98,16 @@ def _cuts(scan: PictureScan, probe: VideoProbe) -> Finding:
     times = ", ".join(f"{probe.timestamps_s[min(cut, probe.frames - 1)]:.2f}" for cut in cuts[:8]) + (" ..." if len(cuts) > 8 else "")
     advice = "nothing to do: tracking and flow start anew at each cut; a single take trains better"
     return Finding(level="warn", code="cuts", message=f"{len(cuts)} cut(s), at {times} s", advice=advice)
+
+
+def _repeated_share(change: FloatArray) -> float:
+    """Share of frames that show the picture of the one before, from the changes ``[frames]``."""
+    repeats = 0
+    for index in range(1, len(change)):
+        before, after = change[max(1, index - _REPEATED_NEIGHBOURS) : index], change[index + 1 : index + 1 + _REPEATED_NEIGHBOURS]
+        around = np.concatenate([before, after])
+        repeats += bool(len(around)) and bool(change[index] < _REPEATED_CHANGE * np.median(around))
+    return repeats / max(len(change) - 1, 1)
 
 
 def _within(centre: tuple[float, float], crop: SquareCrop) -> bool:

@@ -55,7 +55,7 @@ class PictureScan:
         shots: half-open ranges of source frames without a cut.
         change: ``[decoded]`` mean luma change against the frame before, levels.
         light_change: ``[decoded]`` change of the light against the frame before (median over blocks), levels.
-        brightness: ``[decoded]`` mean luma, levels.
+        brightness: ``[decoded]`` mean luma, 0 to 255 whatever the stored range.
         faces: one entry a sampled frame.
         hands: one entry a sampled frame.
         motion: the speaker's mouth, eyes and pose.
@@ -131,7 +131,8 @@ class _Eyes:
         shown = ShownFrame(frame, self.probe)
         luma = shown.luma(LUMA_THUMBNAIL_PX)
         self._shots.add(luma)
-        self.brightness.append(float(luma.mean()))
+        level = float(luma.mean())
+        self.brightness.append(level if self.probe.full_range else max(level - 16, 0.0) * 255 / 219)
         if index % self._face_step == 0:
             self._find_faces(index, shown)
         if self._speaker is None:

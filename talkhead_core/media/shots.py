@@ -23,6 +23,8 @@ _MIN_MOVING_BLOCKS = 20
 _JERK_PX = 0.4
 _JERKED_SHARE = 0.6  # of the moving blocks; jump cuts lie above 0.75, gestures and dropped frames below 0.55
 
+_FLASH_RETURN = 0.5  # the frame after a flash differs from the frame before it by less than this share of the flash
+
 
 class ShotDetector:
     """Finds cuts in a stream of small luma pictures.
@@ -34,9 +36,11 @@ class ShotDetector:
     """
 
     def __init__(self) -> None:
+        self._before: npt.NDArray[np.uint8] | None = None
         self._previous: npt.NDArray[np.uint8] | None = None
         self._changes: list[npt.NDArray[np.float16]] = []
         self._motions: list[npt.NDArray[np.float16]] = []
+        self._returns: list[float] = []  # change over two steps: small where a flash has passed
         self._light: list[float] = [0.0]
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
@@ -50,7 +54,8 @@ class ShotDetector:
             self._changes.append(_blocks(cv2.absdiff(picture, self._previous).astype(np.float32)))
             flow = self._flow.calc(self._previous, picture, None)  # type: ignore[call-overload]
             self._motions.append(_blocks(flow))
-        self._previous = picture
+            self._returns.append(np.inf if self._before is None else float(cv2.absdiff(picture, self._before).mean()))
+        self._before, self._previous = self._previous, picture
 
     def changes(self) -> FloatArray:
         """Mean luma change of each frame against the one before, ``[frames]``, levels; the first is 0."""
@@ -70,7 +75,9 @@ class ShotDetector:
             return []
         changed = _changed_share(np.asarray(self._changes))
         jerked = _jerked_share(np.asarray(self._motions))
-        return [int(index) + 1 for index in np.flatnonzero((changed > _CHANGED_SHARE) | (jerked > _JERKED_SHARE))]
+        change, returns = self.changes()[1:], np.asarray([*self._returns[1:], np.inf])
+        flash = returns < _FLASH_RETURN * change
+        return [int(index) + 1 for index in np.flatnonzero(((changed > _CHANGED_SHARE) | (jerked > _JERKED_SHARE)) & ~flash)]
 
 
 def _changed_share(changes: npt.NDArray[np.float16]) -> FloatArray:
