@@ -42,7 +42,8 @@ class TrackHeadConfig:
     """How the head is tracked.
 
     Args:
-        stabilise: whether optical flow of stable points joins the landmarks.
+        stabilise: whether optical flow of stable points and smoothness over time join the landmarks; without, every frame's
+            landmarks stand alone.
         smoothing_deg: expected second difference of the head's rotation, degrees a frame squared; larger follows faster.
         landmark_px: trust in landmarks: their standard deviation in a clip whose longer side is 512 pixels.
         flow_px: trust in optical flow, the same.
@@ -85,7 +86,7 @@ def track_head(
         shot: ``[N]`` shot index of every frame; nothing is smoothed or followed across shots.
         width: of the clip, pixels.
         height: of the clip, pixels.
-        frames: the clip in gray, ``[H, W]`` uint8, one a row of ``landmarks``; without it landmarks alone are used.
+        frames: the clip in gray, ``[H, W]`` uint8, one a row of ``landmarks``; without it there is no flow.
         config: how.
         progress: told of every frame followed.
 
@@ -118,8 +119,10 @@ def _tracked(
             frames, rotation=bundle.rotation, translation_cm=bundle.translation, shape_cm=prior_shape,
             camera=camera, shot=shot, good=clip.good, config=config.stable_points, progress=progress,
         )  # fmt: skip
-    bundle, points = _refined(clip, bundle, prior_shape, tracks, camera)
-    bundle = clip.without_gaps(bundle)
+    points: list[np.ndarray] = []
+    if config.stabilise:
+        bundle, points = _refined(clip, bundle, prior_shape, tracks, camera)
+        bundle = clip.without_gaps(bundle)
     quality = TrackQuality(
         jitter_deg=jitter_deg(bundle.rotation, shot, clip.good),
         jitter_landmarks_alone_deg=jitter_deg(alone.rotation, shot, clip.good),
@@ -127,7 +130,7 @@ def _tracked(
         flow_residual_landmarks_alone_px=track_residual_px(alone, tracks, [t.points_cm for t in tracks], camera),
         face_width_px=clip.face_width_px,
     )
-    return _finished(clip, bundle, prior_shape, camera, quality)
+    return _finished(clip, bundle, prior_shape, camera, quality, slides=bool(tracks))
 
 
 class _Clip:
@@ -213,9 +216,11 @@ def _landmark_model(
     return fit_landmark_model(bundle.part(rows), clip.centred[rows][:, vertices], weight[rows], prior_shape[vertices], priors)
 
 
-def _finished(clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, camera: Camera, quality: TrackQuality) -> HeadTrack:
+def _finished(
+    clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, camera: Camera, quality: TrackQuality, *, slides: bool
+) -> HeadTrack:
     everything = list(range(MESH_POINTS))
-    model = _landmark_model(clip, bundle, prior_shape, everything, slides=clip.config.stabilise, weight=_neutral_weight(clip.points))
+    model = _landmark_model(clip, bundle, prior_shape, everything, slides=slides, weight=_neutral_weight(clip.points))
     bundle = _in_head_frame(replace(bundle, shape=model.points(bundle.rotation)), model.shape)
     shape = frontal_shape(model.shape)
     mesh = unproject_at_depth(clip.points[..., :2], shape, bundle.rotation, bundle.translation, camera)
