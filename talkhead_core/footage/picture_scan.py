@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -16,14 +19,16 @@ from talkhead_core.media.probe import VideoProbe
 from talkhead_core.media.shots import LUMA_THUMBNAIL_PX, ShotDetector
 from talkhead_core.media.shown_frame import ShownFrame
 from talkhead_core.progress import Progress, silent
-from talkhead_core.types import FloatArray
+from talkhead_core.types import FloatArray, Image
 
 __all__ = ["HandSample", "PictureScan", "SampledFaces", "scan_picture"]
 
 _FACE_SAMPLES_PER_S = 4.0
 _HAND_SAMPLES_PER_S = 2.0
 _MESH_MAX_FPS = 30.0
+_THOROUGH_EVERY = 4  # samples: once a second the whole frame is searched for a face that the quick look missed
 _DETECTION_PX = 640
+_WAITING = 8
 _MESH_PX = 192
 _MESH_MARGIN = 0.35  # of the face's height, on each side
 _MESH_DRIFT = 0.2  # of the face's height
@@ -94,102 +99,121 @@ def scan_picture(probe: VideoProbe, progress: Progress = silent) -> PictureScan:
         return eyes.scan()
 
 
-@dataclass
 class _Eyes:
-    """Collects what is seen, frame by frame."""
+    """Collects what is seen, frame by frame; mesh and hands are looked for in a second thread."""
 
-    probe: VideoProbe
-    damaged: int = 0
-    brightness: list[float] = field(default_factory=list)
-    faces: list[SampledFaces] = field(default_factory=list)
-    hands: list[HandSample] = field(default_factory=list)
-    measures: dict[int, FloatArray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        fps = float(self.probe.fps)
+    def __init__(self, probe: VideoProbe) -> None:
+        self._probe = probe
+        self._damaged = 0
+        self._brightness: list[float] = []
+        self._faces: list[SampledFaces] = []
+        self._hands: dict[int, list[tuple[float, float]]] = {}
+        self._measures: dict[int, FloatArray | None] = {}
+        fps = float(probe.fps)
         self._face_step = max(1, round(fps / _FACE_SAMPLES_PER_S))
         self._hand_step = max(1, round(fps / _HAND_SAMPLES_PER_S))
         self._mesh_step = max(1, int(np.ceil(fps / _MESH_MAX_FPS - 0.01)))
         self._shots = ShotDetector()
+        self._stored: tuple[int, int] | None = None
         self._speaker: FaceBox | None = None
         self._window: tuple[float, float, float, float] | None = None
+        self._under_way: deque[Future[None]] = deque()
 
     def __enter__(self) -> _Eyes:
         from mediapipe.python.solutions.hands import Hands
 
         self._detector, self._meter = FaceDetector().__enter__(), FaceMotionMeter().__enter__()
         self._hand_detector: Any = Hands(static_image_mode=True, max_num_hands=2, model_complexity=0, min_detection_confidence=0.6)
+        self._second_thread = ThreadPoolExecutor(1)
         return self
 
     def __exit__(self, *failure: Any) -> None:
+        self._second_thread.shutdown(cancel_futures=True)
         self._detector.__exit__(*failure)
         self._meter.__exit__(*failure)
         self._hand_detector.close()
 
     def see(self, index: int, frame: av.VideoFrame) -> None:
-        self.damaged += bool(frame.is_corrupt)
-        shown = ShownFrame(frame, self.probe)
+        self._stored = self._stored or (frame.width, frame.height)
+        if (frame.width, frame.height) != self._stored:
+            raise FootageError(self._probe.path, "changes its size on the way", "export it at one size", f"frame {index}")
+        self._damaged += bool(frame.is_corrupt)
+        shown = ShownFrame(frame, self._probe)
         luma = shown.luma(LUMA_THUMBNAIL_PX)
         self._shots.add(luma)
         level = float(luma.mean())
-        self.brightness.append(level if self.probe.full_range else max(level - 16, 0.0) * 255 / 219)
+        self._brightness.append(level if self._probe.full_range else max(level - 16, 0.0) * 255 / 219)
         if index % self._face_step == 0:
             self._find_faces(index, shown)
         if self._speaker is None:
             return
         if index % self._mesh_step == 0:
-            self._measure(index, shown)
+            self._measure(index, shown, self._speaker)
         if index % self._hand_step == self._hand_step // 2:
-            self._find_hands(index, shown)
+            self._later(self._find_hands, index, shown.picture(_DETECTION_PX))
 
     def scan(self) -> PictureScan:
-        frames = np.arange(0, len(self.brightness), self._mesh_step)
-        rows = np.asarray([self.measures.get(int(frame), np.full(5, np.nan)) for frame in frames]).reshape(-1, 5)
+        while self._under_way:
+            self._under_way.popleft().result()
+        frames = np.arange(0, len(self._brightness), self._mesh_step)
+        unknown = np.full(5, np.nan)
+        found = [self._measures.get(int(frame)) for frame in frames]
+        rows = np.asarray([unknown if measured is None else measured for measured in found]).reshape(-1, 5)
         return PictureScan(
-            decoded=len(self.brightness),
-            damaged=self.damaged,
+            decoded=len(self._brightness),
+            damaged=self._damaged,
             shots=self._shots.shots(),
             change=self._shots.changes(),
             light_change=self._shots.light_changes(),
-            brightness=np.asarray(self.brightness),
-            faces=self.faces,
-            hands=self.hands,
+            brightness=np.asarray(self._brightness),
+            faces=self._faces,
+            hands=[HandSample(frame=frame, centres=centres) for frame, centres in sorted(self._hands.items())],
             motion=FaceMotion(frame=frames, mouth_opening=rows[:, 0], eye_opening=rows[:, 1], pose_deg=rows[:, 2:]),
         )
 
+    def _later(self, work: Callable[[int, Image], None], index: int, picture: Image) -> None:
+        """In the second thread, in order; a few pictures wait at most, so that memory stays flat."""
+        while len(self._under_way) >= _WAITING:
+            self._under_way.popleft().result()
+        self._under_way.append(self._second_thread.submit(work, index, picture))
+
     def _find_faces(self, index: int, shown: ShownFrame) -> None:
         picture = shown.picture(_DETECTION_PX)
-        scale = self.probe.width / picture.shape[1]
+        scale = self._probe.width / picture.shape[1]
         boxes = [box.scaled(scale) for box in self._detector.find(picture)]
-        if not boxes and len(self.faces) % 4 == 0:
+        if not boxes and len(self._faces) % _THOROUGH_EVERY == 0:
             boxes = self._detector.find(shown.picture(), thorough=True)
-        self.faces.append(SampledFaces(frame=index, boxes=boxes))
+        self._faces.append(SampledFaces(frame=index, boxes=boxes))
         if boxes:
             self._speaker = boxes[0]
 
-    def _measure(self, index: int, shown: ShownFrame) -> None:
-        assert self._speaker is not None
-        box = self._speaker
+    def _measure(self, index: int, shown: ShownFrame, box: FaceBox) -> None:
         wanted = self._around(box)
         if self._window is None or np.abs(np.subtract(wanted, self._window)).max() > _MESH_DRIFT * box.height:
-            if self._window is not None:
-                self._meter.restart()
             self._window = wanted
+            restart = True
+        else:
+            restart = False
         x, y, width, height = self._window
         scale = _MESH_PX / max(width, height)
-        measured = self._meter.measure(shown.region(x, y, width, height, round(width * scale), round(height * scale)))
-        if measured is not None:
-            self.measures[index] = measured
+        picture = shown.region(x, y, width, height, round(width * scale), round(height * scale))
+        self._later(self._measure_anew if restart else self._measure_on, index, picture)
 
-    def _find_hands(self, index: int, shown: ShownFrame) -> None:
-        found = self._hand_detector.process(shown.picture(_DETECTION_PX)).multi_hand_landmarks or []
+    def _measure_anew(self, index: int, picture: Image) -> None:
+        self._meter.restart()
+        self._measure_on(index, picture)
+
+    def _measure_on(self, index: int, picture: Image) -> None:
+        self._measures[index] = self._meter.measure(picture)
+
+    def _find_hands(self, index: int, picture: Image) -> None:
+        found = self._hand_detector.process(picture).multi_hand_landmarks or []
         centres = [np.mean([(point.x, point.y) for point in hand.landmark], axis=0) for hand in found]
-        pixels = [(float(u) * self.probe.width, float(v) * self.probe.height) for u, v in centres]
-        self.hands.append(HandSample(frame=index, centres=pixels))
+        self._hands[index] = [(float(u) * self._probe.width, float(v) * self._probe.height) for u, v in centres]
 
     def _around(self, box: FaceBox) -> tuple[float, float, float, float]:
         """``x, y, width, height`` of the face and its margin, inside the frame."""
         (u, v), reach = box.centre, (0.5 + _MESH_MARGIN) * box.height
-        left, right = max(0.0, u - reach), min(float(self.probe.width), u + reach)
-        top, bottom = max(0.0, v - reach), min(float(self.probe.height), v + reach)
+        left, right = max(0.0, u - reach), min(float(self._probe.width), u + reach)
+        top, bottom = max(0.0, v - reach), min(float(self._probe.height), v + reach)
         return left, top, max(right - left, 2.0), max(bottom - top, 2.0)
