@@ -216,9 +216,7 @@ def _landmark_model(
     return fit_landmark_model(bundle.part(rows), clip.centred[rows][:, vertices], weight[rows], prior_shape[vertices], priors)
 
 
-def _finished(
-    clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, camera: Camera, quality: TrackQuality, *, slides: bool
-) -> HeadTrack:
+def _finished(clip: _Clip, bundle: Bundle, prior_shape: np.ndarray, camera: Camera, quality: TrackQuality, *, slides: bool) -> HeadTrack:
     everything = list(range(MESH_POINTS))
     model = _landmark_model(clip, bundle, prior_shape, everything, slides=slides, weight=_neutral_weight(clip.points))
     bundle = _in_head_frame(replace(bundle, shape=model.points(bundle.rotation)), model.shape)
@@ -255,11 +253,11 @@ def _in_head_frame(bundle: Bundle, shape: np.ndarray) -> Bundle:
 
 
 def _neutral_weight(points: np.ndarray) -> np.ndarray:
-    """``[N, 468]``: lips and jaw count only in the third of the frames with the mouth most closed."""
+    """``[N, 468]``: lips and jaw count only in the 15 % of the frames with the mouth most closed."""
     opening = np.linalg.norm(points[:, INNER_LIP_UPPER, :2] - points[:, INNER_LIP_LOWER, :2], axis=-1)
     right, left = OUTER_EYE_CORNERS
     opening = opening / np.linalg.norm(points[:, right, :2] - points[:, left, :2], axis=-1)
     weight = np.ones((len(points), MESH_POINTS))
-    closed = opening <= np.nanquantile(opening, 1 / 3)
+    closed = opening <= np.nanquantile(opening, 0.15)
     weight[np.ix_(~closed, list(LIPS + JAW))] = 0
     return weight
