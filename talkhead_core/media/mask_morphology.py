@@ -31,7 +31,7 @@ def without_holes(mask: np.ndarray) -> np.ndarray:
     """``mask`` ``[H, W]`` with everything that it encloses."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     result = np.zeros(mask.shape, np.uint8)
-    cv2.drawContours(result, outlines, -1, 1, cv2.FILLED)
+    cv2.drawContours(result, outlines, -1, (1,), cv2.FILLED)
     return result.astype(bool)
 
 

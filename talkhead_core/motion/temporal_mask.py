@@ -9,6 +9,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
+from talkhead_core.media.mask_morphology import shrunk
 from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
 from talkhead_core.motion.torso_memory import TorsoMemory
 from talkhead_core.parameters import require
@@ -17,6 +18,7 @@ from talkhead_core.types import FloatArray, Image, Label
 __all__ = ["FlowMaskConfig", "TemporalMask"]
 
 _REFERENCE_SIZE_PX, _REFERENCE_FPS = 512, 25
+_OUTLINE_PX = 2.5  # at the size that flow is computed on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,9 @@ class TemporalMask:
         # Flow bleeds from an object onto the torso around it; there, the pixel still looks like the torso.
         transient = ((speed > self._theta) & (unlike > 0.5)).astype(np.float32)
         transient = np.asarray(cv2.morphologyEx(transient, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.float32)
-        self._mask = np.maximum(carried * delta, transient) * body
+        # The outline of torso and head flickers and moves with the head; only a hand may reach across it.
+        inside = shrunk(body, _OUTLINE_PX) | (labels == Label.HANDS)
+        self._mask = np.maximum(carried * delta, transient) * inside
 
     def _backward_flow(self, image: Image, body: np.ndarray) -> FloatArray:
         """Flow to the previous frame ``[h, w, 2]`` within a margin of the body, zero elsewhere: a portrait's torso is a part of it."""
@@ -127,9 +131,10 @@ class TemporalMask:
         return flow
 
     def _full_size(self, labels: np.ndarray) -> np.ndarray:
-        full = cv2.resize(self._mask, (self._clip[1], self._clip[0]), interpolation=cv2.INTER_LINEAR)
-        body = (labels == Label.TORSO) | (labels == Label.HANDS)
-        return np.where(body, np.round(255 * full), 0).astype(np.uint8)
+        levels = np.round(255 * self._mask).astype(np.uint8)
+        full = np.asarray(cv2.resize(levels, (self._clip[1], self._clip[0]), interpolation=cv2.INTER_LINEAR))
+        full[(labels != Label.TORSO) & (labels != Label.HANDS)] = 0
+        return full
 
 
 def _drift(flow: FloatArray, resting: np.ndarray) -> FloatArray:

@@ -15,6 +15,7 @@ from talkhead_core.segmentation.hand_region import hand_region
 from talkhead_core.segmentation.limb_detector import LimbDetector
 from talkhead_core.segmentation.limb_tracker import with_limbs
 from talkhead_core.segmentation.limbs import NO_LIMBS, Limbs
+from talkhead_core.segmentation.long_hair import LongHair
 from talkhead_core.segmentation.segmenter import SEGMENTERS
 from talkhead_core.segmentation.skin_colour import SkinColour
 from talkhead_core.types import FloatArray, Image, Label
@@ -55,7 +56,7 @@ class LabelMapper:
 
     def __init__(self, config: SegmentationConfig) -> None:
         self._threshold = config.person_threshold
-        self._skin = SkinColour()
+        self._skin, self._long_hair = SkinColour(), LongHair()
         self._neck_support: FloatArray | None = None
 
     def __call__(self, image: Image, probability: FloatArray, points: FloatArray | None, limbs: Limbs) -> np.ndarray:
@@ -73,7 +74,8 @@ class LabelMapper:
         if points is not None:
             geometry = FaceGeometry.of(points)
             self._skin.update(image, geometry.skin_points, 0.03 * geometry.height_px)
-            labels[person & filled(geometry.head_polygon(), shape)] = Label.HEAD
+            head = person & filled(geometry.head_polygon(), shape)
+            labels[head | self._long_hair(image, geometry, person, head)] = Label.HEAD
             self._add_neck(labels, image, geometry)
         if limbs.any:
             labels[hand_region(limbs, self._skin.mask(image), labels == Label.TORSO)] = Label.HANDS

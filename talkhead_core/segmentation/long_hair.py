@@ -1,0 +1,41 @@
+"""Hair below the ears, which moves with the head and must not be taken for torso."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from talkhead_core.media.mask_morphology import bounding_box, closed, grown, joined_to, shrunk
+from talkhead_core.segmentation.face_geometry import FaceGeometry, filled
+from talkhead_core.segmentation.hair_colour import HairColour
+from talkhead_core.types import Image
+
+__all__ = ["LongHair"]
+
+_INTERVAL = 10  # frames from one look at the colours to the next
+_RADIUS = 0.035  # of the face's height: thinner locks, and lines along the shoulders, are left
+
+
+class LongHair:
+    """Finds the hair that hangs together with the head, coloured as that around the face, in one frame after another."""
+
+    def __init__(self) -> None:
+        self._colour = HairColour()
+        self._frames = 0
+
+    def __call__(self, image: Image, geometry: FaceGeometry, person: np.ndarray, head: np.ndarray) -> np.ndarray:
+        """Boolean ``[H, W]``: hair below ``head`` ``[H, W]``, within ``person`` ``[H, W]``."""
+        shape = (head.shape[0], head.shape[1])
+        if self._frames % _INTERVAL == 0:
+            face = filled(geometry.face_polygon(), shape) & person
+            clothes = np.any([filled(outline, shape) for outline in geometry.clothes_polygons()], axis=0) & person & ~head
+            self._colour.update(image, head & ~face, clothes, face)
+        self._frames += 1
+        zone = filled(geometry.beside_neck_polygon(), shape) & person & ~head & ~filled(geometry.throat_polygon(), shape)
+        result = np.zeros(shape, bool)
+        radius = _RADIUS * geometry.height_px
+        box = bounding_box(zone, border_px=4)
+        if box is not None:
+            hair = closed(self._colour.mask(image[box]) & (zone[box] | head[box]), radius)
+            locks = grown(shrunk(hair, radius), radius) & zone[box]
+            result[box] = joined_to(locks | head[box], head[box]) & zone[box]
+        return result
