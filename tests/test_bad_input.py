@@ -209,6 +209,16 @@ def stored(name: str, *options: str) -> Maker:
     return converted(name, "-c:a", "copy", *options)
 
 
+def hdr(transfer: str) -> Maker:
+    """The plain video as a phone would have filmed it in HDR, diffuse white at 203 cd/m2."""
+    chain = (
+        "setparams=colorspace=smpte170m:color_primaries=bt709:color_trc=bt709:range=tv,zscale=t=linear:npl=203,format=gbrpf32le,"
+        f"zscale=p=2020:t={transfer}:m=2020_ncl:npl=203,format=yuv420p10le"
+    )
+    tags = ("-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", transfer)
+    return stored("hdr.mkv", "-vf", chain, *X264, *tags)
+
+
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "12")
 
 ACCEPTED: dict[str, tuple[Maker, Fraction, float]] = {  # maker, the clip's rate, tolerated mean difference in levels
@@ -229,6 +239,8 @@ ACCEPTED: dict[str, tuple[Maker, Fraction, float]] = {  # maker, the clip's rate
     "turned 180": (turned(180), Fraction(25), 2.6),
     "turned 270": (turned(270), Fraction(25), 2.6),
     "10 bit": (stored("ten.mkv", *X264, "-pix_fmt", "yuv420p10le"), Fraction(25), 2.6),
+    "hlg": (hdr("arib-std-b67"), Fraction(25), 3.5),
+    "pq": (hdr("smpte2084"), Fraction(25), 3.5),
     "4:2:2": (stored("chroma.mkv", *X264, "-pix_fmt", "yuv422p"), Fraction(25), 2.6),
     "4:1:1": (stored("dv.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv411p"), Fraction(25), 4),
     "rgb": (stored("rgb.mkv", "-c:v", "ffv1", "-pix_fmt", "bgr0"), Fraction(25), 4),

@@ -45,7 +45,12 @@ def real_clip(name: str) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "crop"),
-    [("newsreader_512", (0, 0, 512)), ("anchor_512", (0, 0, 512)), ("hands_1080p", (110, 118, 878)), ("outdoor_1080p", (262, 474, 676))],
+    [
+        ("newsreader_512", (0, 0, 512)),
+        ("anchor_512", (0, 0, 512)),
+        pytest.param("hands_1080p", (110, 118, 878), marks=pytest.mark.slow),
+        pytest.param("outdoor_1080p", (262, 474, 676), marks=pytest.mark.slow),
+    ],
 )
 def test_real_clips_are_framed_and_keep_their_colours(name: str, crop: tuple[int, int, int], tmp_path: Path) -> None:
     part = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-c:a", "copy")
@@ -65,7 +70,12 @@ def test_real_clips_are_framed_and_keep_their_colours(name: str, crop: tuple[int
 
 @pytest.mark.parametrize(
     ("name", "cuts"),
-    [("newsreader_512", []), ("anchor_512", [176, 702, 953, 1031, 1429]), ("hands_1080p", []), ("outdoor_1080p", [])],
+    [
+        ("newsreader_512", []),
+        ("anchor_512", [176, 702, 953, 1031, 1429]),
+        pytest.param("hands_1080p", [], marks=pytest.mark.slow),
+        pytest.param("outdoor_1080p", [], marks=pytest.mark.slow),
+    ],
 )
 def test_real_cuts_are_found_and_gestures_are_none(name: str, cuts: list[int]) -> None:
     detector = ShotDetector()

@@ -117,5 +117,5 @@ def _tone_mapped(video: Any, probe: VideoProbe) -> Any:
     }
     video = video.filter("zscale", t="linear", npl=203, **given).filter("format", "gbrpf32le").filter("zscale", p="709")
     if probe.transfer != "sdr":
-        video = video.filter("tonemap", "hable", desat=0)
+        video = video.filter("tonemap", "mobius", param=0.8, desat=0)  # linear up to 0.8 of white, then a shoulder
     return video.filter("zscale", t="709", m="709", r="limited").filter("format", "yuv420p")
