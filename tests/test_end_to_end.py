@@ -1,0 +1,153 @@
+"""One run of everything, from the demo speaker's recording to the dub and the report, with the real stages at the smoke profile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from flows.child_process import child_environment
+from flows.stage_graph import StageNode, read_stage_graph
+from flows.stage_status import speaker_status
+from flows.workspace import Workspace
+from tests.real_workspace import make_workspace
+from tests.toy_workspace import REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+GRAPH = read_stage_graph(REPOSITORY)
+STAGES = [node.name for node in GRAPH]
+# Stages whose outputs must come out byte for byte the same when they run again.
+EXACT = ("ingest", "extract_audio", "denoise", "speech_features", "landmarks", "track_head", "segment", "flow_masks", "inpaint")
+
+
+def _talkhead(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.command_line", *arguments]
+    result = subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def _ran(stderr: str) -> set[str]:
+    return set(re.findall(r"^ *(?:\d+/\d+)? +(\w+) +done in", stderr, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A workspace after `talkhead demo --profile smoke`, and what the command said."""
+    root = make_workspace(tmp_path_factory.mktemp("end_to_end"))
+    return root, _talkhead(root, "demo", "--profile", "smoke")
+
+
+@pytest.fixture
+def root(first: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
+    return first[0]
+
+
+def test_demo_ends_with_a_video_and_a_report(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    root, result = first
+    assert _ran(result.stderr) == {"make_demo", *STAGES, "dub"}
+    told = dict(line.split(maxsplit=1) for line in result.stdout.strip().splitlines())
+    assert told == {"video": str(root / "out/demo/speech.mp4"), "report": str(root / "data/demo/report/report.html")}
+    for node in GRAPH:
+        written = {path.name for path in (root / "data/demo" / node.name).iterdir()} - {".gitignore"}
+        assert written == {Path(path).name for path in node.outputs}
+
+
+def test_dub_is_h264_and_aac_and_as_long_as_the_speech(root: Path) -> None:
+    speech_s = soundfile.info(root / "data/demo/raw/speech.wav").duration
+    with av.open(str(root / "out/demo/speech.mp4")) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+        fps = Fraction(video.average_rate or 0)
+        times = sorted(float(packet.pts * packet.time_base) for packet in container.demux(video) if packet.pts is not None)
+    frame_s = float(1 / fps)
+    assert abs(len(times) * frame_s - speech_s) <= frame_s
+    assert times[0] == 0.0 and np.allclose(np.diff(times), frame_s, atol=1e-3)
+    with av.open(str(root / "out/demo/speech.mp4")) as container:
+        heard_s = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    assert abs(heard_s - speech_s) <= frame_s + 0.064  # AAC pads its last blocks
+
+
+def test_dub_moves(root: Path) -> None:
+    with av.open(str(root / "out/demo/speech.mp4")) as container:
+        frames = [frame.to_ndarray(format="gray").astype(float) for frame in container.decode(video=0)]
+    changes = [np.abs(after - before).mean() for before, after in zip(frames, frames[1:], strict=False)]
+    assert np.median(changes) > 0.02, "the video is frozen"
+    assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 60, "the video falls apart"
+
+
+def test_report_needs_nothing_beside_it(root: Path) -> None:
+    page = (root / "data/demo/report/report.html").read_text()
+    assert "<video" in page
+    assert not re.findall(r"(?:src|href)=[\"'](?:https?:)?//", page)
+
+
+def test_provenance_of_the_footage(root: Path) -> None:
+    ingest = json.loads((root / "data/demo/ingest/ingest.json").read_text())
+    assert ingest["consent"]["synthetic"] is True and len(ingest["source"]["sha256"]) == 64
+
+
+def test_status_is_clean_and_nothing_runs_again(root: Path) -> None:
+    said = subprocess.run(["dvc", "status"], cwd=root, env=child_environment(), capture_output=True, text=True, check=True)
+    assert "up to date" in said.stdout
+    assert all(row.up_to_date for row in speaker_status(Workspace(root), "demo"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    again = _talkhead(root, "demo", "--profile", "smoke")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert _ran(again.stderr) == set()
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15, "processor time: independent of what else runs"
+
+
+def test_one_parameter_reruns_only_what_depends_on_it(root: Path) -> None:
+    path = root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["evaluate"]["slow_every"] = 5
+    original = path.read_text()
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    assert _ran(_talkhead(root, "run", "--speaker", "demo").stderr) == {"evaluate", "report"}
+    path.write_text(original)
+    assert _ran(_talkhead(root, "run", "--speaker", "demo").stderr) == set()
+
+
+@pytest.fixture(scope="module")
+def alone(first: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the code and the settings of the finished workspace, and no data."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name in ("tasks", "talkhead_core"):
+        (folder / name).symlink_to(first[0] / name)
+    for name in ("params.yaml", "speakers.yaml", "dvc.yaml"):
+        shutil.copy(first[0] / name, folder / name)
+    yield folder
+
+
+@pytest.mark.parametrize("node", GRAPH, ids=lambda node: node.name)
+def test_stage_reads_only_what_it_declares_and_repeats_itself(root: Path, alone: Path, node: StageNode) -> None:
+    """Otherwise DVC would not see a change in what it reads, or would cache what cannot be made again."""
+    shutil.rmtree(alone / "data", ignore_errors=True)
+    shutil.rmtree(alone / "checkpoints", ignore_errors=True)
+    video = yaml.safe_load((root / "speakers.yaml").read_text())["speakers"]["demo"]["video"]
+    declared = [path.replace("${key}", "demo").replace("${item.video}", video) for path in node.inputs]
+    for path in {*(path for path in declared if path.startswith("data/")), "data/demo/raw/consent.json"}:
+        (alone / path).parent.mkdir(parents=True, exist_ok=True)
+        os.link(root / path, alone / path)
+    command = [sys.executable, "-m", f"tasks.{node.name}", "--speaker", "demo"]
+    result = subprocess.run(command, cwd=alone, env=child_environment(), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for path in (output.replace("${key}", "demo") for output in node.outputs):
+        assert (alone / path).is_file(), f"{path} was not written"
+        if node.name in EXACT:
+            assert (alone / path).read_bytes() == (root / path).read_bytes(), f"{path} differs between two runs"
