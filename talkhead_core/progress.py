@@ -11,9 +11,10 @@ __all__ = ["Progress", "silent", "tracked"]
 
 
 class Progress(Protocol):
-    """Called with the units done, the units in all, and an optional note such as ``"loss 0.012"``."""
+    """Whoever wants to know how far work is."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Take the units done, the units in all, and an optional note such as ``"loss 0.012"``."""
 
 
 def silent(done: int, total: int, note: str = "") -> None:
