@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from talkhead_core.artifacts import read_json
 from talkhead_core.errors import NotAvailableError, ParameterError
 from talkhead_core.media.video_reader import read_gray_frames
+from talkhead_core.motion.gmflow import GmFlow, matched, windows, without_windows
 from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
+from talkhead_core.motion.raft import RaftSmall, correlation_around, correlation_pyramid
 from talkhead_core.motion.temporal_mask import FlowMaskConfig, TemporalMask
 from talkhead_core.types import Label
 from tasks import flow_masks
@@ -48,6 +52,90 @@ def test_flow_of_a_tiny_image_and_of_nothing(name: str) -> None:
     assert flow(tiny, tiny).shape == (17, 20, 2)
     still = texture(96, 96, seed=5)
     assert np.abs(flow(still, still)).max() < 0.5
+
+
+# --- learnt flow: without the official weights, what can be known about the networks ----------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks on a busy machine spend their time on handing work to threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def saved(path: Path, name: str) -> str:
+    """A file of the official format, with random weights."""
+    torch.manual_seed(0)
+    state = {"raft_small": RaftSmall, "gmflow": GmFlow}[name]().state_dict()
+    torch.save({"model": state} if name == "gmflow" else state, path)
+    return str(path)
+
+
+@pytest.mark.parametrize(("network", "parameters"), [(RaftSmall, 990_162), (GmFlow, 4_680_288)])
+def test_networks_are_as_large_as_published(network: type[torch.nn.Module], parameters: int) -> None:
+    assert sum(weights.numel() for weights in network().parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", ["raft_small", "gmflow"])
+def test_learnt_flow_loads_a_file_of_the_official_format(name: str, tmp_path: Path) -> None:
+    flow = OPTICAL_FLOWS.get(name)(saved(tmp_path / "weights.pth", name))
+    one, two = texture(75, 141, seed=1), texture(75, 141, seed=2)
+    found = flow(one, two)
+    assert found.shape == (75, 141, 2) and found.dtype == np.float32 and np.isfinite(found).all()
+    assert np.array_equal(found, flow(one, two))
+    assert not np.allclose(found, flow(one, one))
+
+
+@pytest.mark.parametrize("name", ["raft_small", "gmflow"])
+def test_learnt_flow_says_what_is_missing(name: str, tmp_path: Path) -> None:
+    for weights in (None, str(tmp_path), str(tmp_path / "no.pth")):
+        with pytest.raises(NotAvailableError, match=f"talkhead models pull {name}"):
+            OPTICAL_FLOWS.get(name)(weights)
+    (tmp_path / "torn.pth").write_bytes(b"torn")
+    with pytest.raises(NotAvailableError, match="not a file of weights"):
+        OPTICAL_FLOWS.get(name)(str(tmp_path / "torn.pth"))
+    other = "gmflow" if name == "raft_small" else "raft_small"
+    with pytest.raises(NotAvailableError, match="another network"):
+        OPTICAL_FLOWS.get(name)(saved(tmp_path / "other.pth", other))
+
+
+def unlike_features(height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(1, 128, height, width)).astype(np.float32)) * 4
+
+
+def test_matching_finds_a_shift_across_the_image() -> None:
+    first = unlike_features(10, 14)
+    second = torch.roll(first, (3, -5), (2, 3))
+    found = matched(first, second)[0, :, :7, 5:]
+    assert torch.allclose(found[0], torch.tensor(-5.0), atol=1e-3) and torch.allclose(found[1], torch.tensor(3.0), atol=1e-3)
+
+
+def test_windows_can_be_put_together_again() -> None:
+    tokens = torch.arange(2 * 6 * 8 * 3).reshape(2, 6, 8, 3)
+    split = windows(tokens)
+    assert split.shape == (8, 12, 3)
+    assert torch.equal(split[1], tokens[0, :3, 4:].reshape(12, 3)), "the second window is to the right of the first"
+    assert torch.equal(without_windows(split, 6, 8), tokens)
+
+
+def test_correlation_is_looked_up_where_the_flow_points() -> None:
+    features = unlike_features(16, 24)
+    pyramid = correlation_pyramid(features, features)
+    assert [tuple(level.shape[2:]) for level in pyramid] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+    still = correlation_around(pyramid, torch.zeros(1, 2, 16, 24))
+    assert still.shape == (1, 4 * 49, 16, 24)
+    inner = np.s_[4:-4, 4:-4]
+    assert (still[0, :49].argmax(dim=0)[inner] == 24).all(), "the middle of the 7 x 7 window"
+    right = torch.zeros(1, 2, 16, 24)
+    right[0, 0] = 1.0
+    # Flow points one to the right of the match, which is one to the left in the window; columns vary slowest.
+    assert (correlation_around(pyramid, right)[0, :49].argmax(dim=0)[inner] == 2 * 7 + 3).all()
+
+
+# --- temporal masks ---------------------------------------------------------------------------------------------------------
 
 
 def masks_of(scene: TorsoScene, corners: list, sways: list | None = None, **settings) -> list[np.ndarray]:

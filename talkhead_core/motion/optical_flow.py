@@ -24,6 +24,8 @@ OPTICAL_FLOWS: Registry[Callable[[str | None], OpticalFlow]] = Registry(
     {
         "dis": "talkhead_core.motion.classical_flow:DisFlow",
         "farneback": "talkhead_core.motion.classical_flow:FarnebackFlow",
+        "raft_small": "talkhead_core.motion.learnt_flow:raft_small",
+        "gmflow": "talkhead_core.motion.learnt_flow:gmflow",
     },
 )
 """Name -> what makes one, given the path of its weights (None: none is set)."""

@@ -106,7 +106,31 @@ _SETS = (
             ),
         ),
         licence="Apache-2.0",
-        use="inpaint: {inpainter: lama, weights: weights/big-lama.pt}",
+        use="inpaint: {method: lama, weights: weights/big-lama.pt}",
+    ),
+    WeightSet(
+        name="raft_small",
+        files=(
+            WeightFile(
+                file="raft_small_C_T_V2-01064c6d.pth",
+                source="https://download.pytorch.org/models/raft_small_C_T_V2-01064c6d.pth",
+                sha256="01064c6d",
+            ),
+        ),
+        licence="BSD-3-Clause",
+        use="flow_masks: {method: raft_small, weights: weights/raft_small_C_T_V2-01064c6d.pth}",
+    ),
+    WeightSet(
+        name="gmflow",
+        files=(
+            WeightFile(
+                file="gmflow_sintel-0c07dcb3.pth",
+                source="https://huggingface.co/PKUWilliamYang/Rerender/resolve/main/models/gmflow_sintel-0c07dcb3.pth",
+                sha256="0c07dcb3",
+            ),
+        ),
+        licence="Apache-2.0",
+        use="flow_masks: {method: gmflow, weights: weights/gmflow_sintel-0c07dcb3.pth}",
     ),
 )
 
