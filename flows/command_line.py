@@ -118,7 +118,7 @@ def run(
         _existing(path)
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
     with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
-        register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent), display.show)
+        register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent, display), display.show)
     with StageDisplay([*_steps(workspace), *(["dub"] if audios else [])], quiet=as_json) as display:
         dubs = _bring_up_to_date(workspace, speaker, audios, out, display)
     _tell_results(workspace, speaker, dubs, as_json=as_json)
@@ -228,7 +228,9 @@ def _steps(workspace: Workspace) -> list[str]:
     return [node.name for node in read_stage_graph(workspace.root)]
 
 
-def _consent_source(workspace: Workspace, speaker: str, document: Path | None, statement: str | None) -> Callable[[], Consent] | None:
+def _consent_source(
+    workspace: Workspace, speaker: str, document: Path | None, statement: str | None, display: StageDisplay
+) -> Callable[[], Consent] | None:
     """Where a consent record is to come from: the options, the record there is (None), or a question to the person."""
     if document is not None:
         return lambda: consent_from_document(document, statement, speaker)
@@ -236,14 +238,16 @@ def _consent_source(workspace: Workspace, speaker: str, document: Path | None, s
         return lambda: consent_from_statement(statement)
     if (workspace.stage_folder(speaker, "raw") / "consent.json").is_file() or not sys.stdin.isatty():
         return None
-    return lambda: _ask_consent(speaker)
+    return lambda: _ask_consent(speaker, display)
 
 
-def _ask_consent(speaker: str) -> Consent:
-    typer.echo(f"Nobody is trained without having agreed. This is asked once and kept with speaker {speaker!r}.", err=True)
-    who = typer.prompt("Who is shown and has agreed", err=True).strip()
-    purpose = typer.prompt("What may the videos be made for", err=True).strip()
-    if not typer.confirm("Is that true", err=True):
+def _ask_consent(speaker: str, display: StageDisplay) -> Consent:
+    with display.paused():
+        typer.echo(f"Nobody is trained without having agreed. This is asked once and kept with speaker {speaker!r}.", err=True)
+        who = typer.prompt("Who is shown and has agreed", err=True).strip()
+        purpose = typer.prompt("What may the videos be made for", err=True).strip()
+        agreed = typer.confirm(f"{who} has agreed to that", err=True)
+    if not agreed:
         raise ConsentError(f"speaker {speaker!r} needs the consent of the person shown")
     return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -51,6 +52,14 @@ class StageDisplay:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._remove_bar()
         self._progress.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal is free for a question while the block runs."""
+        self._remove_bar()
+        self._progress.stop()
+        yield
+        self._progress.start()
 
     def show(self, event: StageEvent) -> None:
         """Take one event."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -103,12 +106,29 @@ def test_command_line_takes_a_record_and_stops_when_it_ends(tmp_path: Path) -> N
     assert withdrawn.returncode == 1 and "withdrew consent" in withdrawn.stderr and ran(root) == []
 
 
+@pytest.mark.parametrize(("answers", "code"), [("Ada Lovelace\ntests\ny\n", 0), ("Ada Lovelace\ntests\nn\n", 1)])
+def test_a_person_at_a_terminal_is_asked_once(tmp_path: Path, answers: str, code: int) -> None:
+    root = make_toy_workspace(tmp_path)
+    (root / "good.mp4").write_bytes(b"good")
+    master, terminal = os.openpty()
+    command = [sys.executable, "-m", "flows.command_line", "run", "--speaker", "ada", "--video", "good.mp4", "--profile", "smoke"]
+    os.write(master, answers.encode())
+    process = subprocess.run(command, cwd=root, stdin=terminal, capture_output=True, text=True, timeout=300, check=False)
+    assert process.returncode == code, process.stderr
+    assert "Who is shown and has agreed" in process.stderr
+    if code == 0:
+        assert read_consent(root / "data/ada/raw/consent.json", "ada").who == "Ada Lovelace"
+        again = subprocess.run(command, cwd=root, stdin=terminal, capture_output=True, text=True, timeout=300, check=False)
+        assert again.returncode == 0 and "agreed" not in again.stderr
+    else:
+        assert "needs the consent of the person shown" in process.stderr and not (root / "data").exists()
+    os.close(master)
+    os.close(terminal)
+
+
 @pytest.mark.parametrize("stage", ["ingest", "train_coarse", "train_fine", "train_torso"])
 def test_stages_that_need_consent_refuse_by_themselves(tmp_path: Path, stage: str) -> None:
     """Also when started by hand, past the command line."""
-    import subprocess
-    import sys
-
     root = make_toy_workspace(tmp_path)
     add_speaker(root, "ada")
     (root / "data/ada/raw/consent.json").unlink()
