@@ -92,7 +92,8 @@ def dub(stage: Stage, audio_path: Path, out: Path) -> None:
         around = _surroundings(stage, renderer, track, config, size, stack)
         silent = Path(folder) / "silent.mp4"
         with VideoWriter(silent, width=size, height=size, fps=fps, encoding="delivery") as writer:
-            for image in _frames(renderer, track, codes, replayed, around, stage.progress):
+            expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
+            for image in _frames(renderer, track, (codes, expression), replayed, around, stage.progress):
                 writer.write(image)
         mux(silent, audio_path, out)
 
@@ -136,14 +137,15 @@ def _surroundings(
 def _frames(
     renderer: PortraitRenderer,
     track: HeadTrack,
-    codes: FloatArray,
+    conditions: tuple[FloatArray, FloatArray],
     replayed: np.ndarray,
     surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
     progress: Callable[[int, int, str], None],
 ) -> Iterator[Image]:
+    codes, expression = conditions
     for index, frame in enumerate(replayed.tolist()):
         behind, around = surroundings(frame)
-        head = renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], track.expression[frame])
+        head = renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], expression[frame])
         yield head.over(behind, around)
         progress(index + 1, len(replayed), "dub")
 

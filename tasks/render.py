@@ -46,7 +46,7 @@ def run(stage: Stage) -> None:
     dataset = load_dataset(stage, model.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
     renderer = PortraitRenderer(model, dataset.track.camera(model.size_px), samples=config.samples, feather=config.feather)
-    held_out = dataset.held_out_ids
+    held_out, track = dataset.held_out_ids, dataset.track
     started = time.perf_counter()
     with ExitStack() as stack:
         size = {"width": model.size_px, "height": model.size_px, "fps": dataset.fps}
@@ -63,7 +63,7 @@ def run(stage: Stage) -> None:
                 plate=dataset.plate,
                 rotation=dataset.track.rotation,
                 translation_cm=dataset.track.translation_cm,
-                expression=dataset.track.expression,
+                expression=model.expression(track.mesh_cm, track.shape_cm, track.expression),
                 lip_codes=predict_lip_codes(model.lip_encoder, features),
                 held_out=held_out,
                 train=dataset.train_ids,

@@ -11,6 +11,7 @@ import torch
 
 from talkhead_core.artifacts import whole_file
 from talkhead_core.face.lip_codes import LipCodes, mouth_opening_cm
+from talkhead_core.face.upper_face_codes import UpperFaceCodes
 from talkhead_core.fields.head_field import HeadFieldConfig
 from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig, measured_reach
 from talkhead_core.rendering.shell_cache import ShellCache
@@ -36,6 +37,7 @@ class TrainCoarseConfig:
         field: its sizes.
         shell: sizes of the shell.
         lips: training of the lip encoder.
+        upper_face_codes: how many codes eyes and brows get.
     """
 
     size_px: int = 256
@@ -43,6 +45,7 @@ class TrainCoarseConfig:
     field: HeadFieldConfig = dataclasses.field(default_factory=HeadFieldConfig)
     shell: HeadShellConfig = dataclasses.field(default_factory=HeadShellConfig)
     lips: LipTrainingConfig = dataclasses.field(default_factory=LipTrainingConfig)
+    upper_face_codes: int = 6
 
 
 def run(stage: Stage) -> None:
@@ -50,16 +53,14 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainCoarseConfig)
     dataset = load_dataset(stage, config.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
-    model, codes = initial_model(dataset, features, config, stage)
-    train_head(stage, model, dataset, codes, config.head)
+    train_head(stage, initial_model(dataset, features, config, stage), dataset, config.head)
 
 
-def initial_model(
-    dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage
-) -> tuple[SpeakerModel, np.ndarray]:
-    """A model with trained lips and an untrained head, and the lip codes of every frame."""
+def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage) -> SpeakerModel:
+    """A model with trained lips and an untrained head."""
     track, train = dataset.track, dataset.train_ids
     lip_codes = LipCodes.fit(track.mesh_cm[train], track.shape_cm, config.field.lip_codes)
+    upper = UpperFaceCodes.fit(track.mesh_cm[train], track.shape_cm, lip_codes, config.upper_face_codes)
     codes = lip_codes.encode(track.mesh_cm, track.shape_cm)
     encoder = train_lip_encoder(features, codes, train, config.lips, stage.progress)
     looked_at = train[:: max(1, len(train) // 40)]
@@ -76,37 +77,48 @@ def initial_model(
     shell = HeadShell(
         shape_cm=track.shape_cm,
         displacement_mean_cm=lip_codes.mesh_mean_cm,
-        displacement_basis_cm=lip_codes.mesh_basis_cm,
-        canonical_codes=codes[widest].mean(axis=0),
+        displacement_basis_cm=np.concatenate([lip_codes.mesh_basis_cm, upper.mesh_basis_cm]),
+        canonical_codes=np.concatenate([codes[widest].mean(axis=0), np.zeros(len(upper.components), np.float32)]),
         reach_cm=reach,
         config=config.shell,
     )
     torch.manual_seed(config.head.seed)
-    field_config = dataclasses.replace(config.field, expression=track.expression.shape[1])
+    field_config = dataclasses.replace(config.field, expression=track.expression.shape[1] + len(upper.components))
     model = SpeakerModel(
         head=TalkingHead(shell, field_config, len(dataset.frames)),
         lip_encoder=encoder,
         lip_codes=lip_codes,
-        expression_mean=track.expression[train].mean(axis=0),
-        expression_std=track.expression[train].std(axis=0) + 1e-4,
+        upper_face_codes=upper,
+        expression_mean=np.zeros(field_config.expression, np.float32),
+        expression_std=np.ones(field_config.expression, np.float32),
         appearance=np.zeros(config.field.appearance, np.float32),
         size_px=config.size_px,
     )
-    predicted = predict_lip_codes(encoder, features)
-    held_out = dataset.held_out_ids
-    heard, seen = (lip_codes.opening_cm(part[held_out], track.shape_cm) for part in (predicted, codes))
-    model.record["lips"] = {
-        "held_out_opening_r": float(np.corrcoef(heard, seen)[0, 1]) if heard.std() > 0 and seen.std() > 0 else 0.0,
+    expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)[train]
+    model.expression_mean, model.expression_std = expression.mean(axis=0), expression.std(axis=0) + 1e-4
+    model.record["lips"] = _lip_scores(model, features, codes, dataset)
+    return model
+
+
+def _lip_scores(model: SpeakerModel, features: np.ndarray, codes: np.ndarray, dataset: PortraitDataset) -> dict[str, float]:
+    """How well the held-out mouth opening is heard: correlation and spread ratio."""
+    held_out, shape = dataset.held_out_ids, dataset.track.shape_cm
+    predicted = predict_lip_codes(model.lip_encoder, features)
+    heard, seen = (model.lip_codes.opening_cm(part[held_out], shape) for part in (predicted, codes))
+    moves = heard.std() > 0 and seen.std() > 0
+    return {
+        "held_out_opening_r": float(np.corrcoef(heard, seen)[0, 1]) if moves else 0.0,
         "held_out_opening_sd_ratio": float(heard.std() / max(seen.std(), 1e-9)),
     }
-    return model, codes
 
 
-def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, codes: np.ndarray, config: HeadTrainingConfig) -> None:
+def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, config: HeadTrainingConfig) -> None:
     """Train the head field of ``model`` and write the stage's outputs; also serves ``train_fine``."""
     track = dataset.track
-    cache = ShellCache(model.head.shell, track.camera(dataset.size_px), track.rotation, track.translation_cm, codes, stage.progress)
-    expression = np.clip((track.expression - model.expression_mean) / model.expression_std, -4, 4).astype(np.float32)
+    codes = model.lip_codes.encode(track.mesh_cm, track.shape_cm)
+    expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
+    shell_codes = model.shell_codes(codes, expression)
+    cache = ShellCache(model.head.shell, track.camera(dataset.size_px), track.rotation, track.translation_cm, shell_codes, stage.progress)
     inputs = [stage.inputs("ingest") / "clip.mkv", stage.inputs("track_head") / "track.safetensors", stage.inputs("segment") / "labels.mkv"]
     if stage.name != "train_coarse":
         inputs.append(stage.inputs("train_coarse") / "model.safetensors")
@@ -118,8 +130,8 @@ def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, code
         head=model.head,
         dataset=dataset,
         cache=cache,
-        conditions=(codes, expression),
-        boxes=mouth_boxes(model.head.shell, dataset, codes),
+        conditions=(codes, model.standardised(expression)),
+        boxes=mouth_boxes(model.head.shell, dataset, shell_codes),
         config=config,
         store=store,
     )

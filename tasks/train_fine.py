@@ -28,8 +28,7 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainFineConfig)
     model = SpeakerModel.load(stage.inputs("train_coarse"))
     dataset = load_dataset(stage, model.size_px)
-    codes = model.lip_codes.encode(dataset.track.mesh_cm, dataset.track.shape_cm)
-    train_head(stage, model, dataset, codes, config.head)
+    train_head(stage, model, dataset, config.head)
 
 
 if __name__ == "__main__":

@@ -29,11 +29,11 @@ def test_indices_are_those_of_the_face_mesh() -> None:
     assert set(FACE_OVAL) == set(np.ravel(list(MESH_FACE_OVAL)).tolist()) and len(set(FACE_OVAL)) == 36
 
 
-def test_mouth_is_the_lips_box_times_its_scale() -> None:
+def test_mouth_is_a_square_as_wide_as_the_lips() -> None:
     box = mouth_box(_face((100, 150, 140, 170)), 256, 256)
     assert box is not None
     left, top, right, bottom = box
-    assert right - left == pytest.approx(40 * MOUTH_BOX_SCALE, abs=2) and bottom - top == pytest.approx(20 * MOUTH_BOX_SCALE, abs=2)
+    assert right - left == pytest.approx(40 * MOUTH_BOX_SCALE, abs=2) and bottom - top == pytest.approx(40 * MOUTH_BOX_SCALE, abs=2)
     assert (left + right) / 2 == pytest.approx(120, abs=1) and (top + bottom) / 2 == pytest.approx(160, abs=1)
 
 
@@ -45,7 +45,7 @@ def test_face_is_the_area_of_the_oval() -> None:
 
 def test_a_face_half_outside_the_frame_is_cut_at_the_border() -> None:
     points = _face((100, 150, 140, 170)) - [128, 0, 0]
-    assert mouth_box(points, 256, 256) == (0, 147, 17, 173)
+    assert mouth_box(points, 256, 256) == (0, 140, 12, 180)
     assert 0.4 < face_mask(points, 256, 256).sum() / (np.pi * 80**2) < 0.6
 
 

@@ -194,12 +194,14 @@ def test_bad_training_parameters_are_refused() -> None:
 def _model(run: HeadTrainer) -> SpeakerModel:
     from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
     from talkhead_core.face.lip_codes import LipCodes
+    from talkhead_core.face.upper_face_codes import UpperFaceCodes
 
     track = run.dataset.track
     return SpeakerModel(
         head=run.head,
         lip_encoder=LipEncoder(LipEncoderConfig(lip_codes=2)),
         lip_codes=LipCodes.fit(track.mesh_cm, track.shape_cm, 2),
+        upper_face_codes=UpperFaceCodes(components=np.zeros((0, 1), np.float32), mesh_basis_cm=np.zeros((0, 468, 3), np.float32)),
         expression_mean=np.zeros(4, np.float32),
         expression_std=np.ones(4, np.float32),
         appearance=run.head.appearance.detach().mean(dim=0).numpy(),

@@ -32,14 +32,14 @@ LIPS = (
 )  # fmt: skip
 """The 40 points of the outer and inner lip contour."""
 
-MOUTH_BOX_SCALE = 1.25
-"""Width and height of the lips' bounding box are multiplied by this, about its centre."""
+MOUTH_BOX_SCALE = 1.0
+"""Side of the mouth square over the lips' width. A square, because the lips' own bounding box shrinks to a line as they close."""
 
 REGION_DEFINITIONS = {
     "full": "every pixel of the frame",
     "head": "region.mkv >= 128: where the head protocol shows the rendered head",
     "face": "convex hull of the 36 face-oval landmarks of the reference frame",
-    "mouth": f"bounding box of the 40 lip landmarks of the reference frame, width and height times {MOUTH_BOX_SCALE}",
+    "mouth": f"square on the middle of the reference frame's 40 lip landmarks, its side their width times {MOUTH_BOX_SCALE:g}",
     "torso": "labels torso and neck of the reference frame",
     "outside_transient": "pixels outside the transient mask M_i of the reference frame",
 }
@@ -68,7 +68,7 @@ def mouth_box(points_px: FloatArray, height: int, width: int) -> tuple[int, int,
     if not np.isfinite(lips).all():
         return None
     low, high = lips.min(axis=0), lips.max(axis=0)
-    centre, half = (low + high) / 2.0, (high - low) / 2.0 * MOUTH_BOX_SCALE
+    centre, half = (low + high) / 2.0, (high[0] - low[0]) / 2.0 * MOUTH_BOX_SCALE
     left, top = np.floor(centre - half).astype(int)
     right, bottom = np.ceil(centre + half).astype(int)
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)

@@ -153,7 +153,7 @@ class HeadShell:
         return ShellMaps(values=_smoothed(_extended(values, covered), covered), covered=covered)
 
     def region(self, covered: np.ndarray, size_px: int, feather_px: float) -> FloatArray:
-        """Weight of the head field ``[size_px, size_px]`` in [0, 1], soft over ``feather_px`` inside the edge of ``covered`` (of the maps)."""
+        """Weight of the head field ``[size_px, size_px]`` in [0, 1], soft inside the edge of the maps' ``covered``."""
         covered = cv2.resize(covered.astype(np.float32), (size_px, size_px), interpolation=cv2.INTER_LINEAR) > 0.5
         inside = np.pad(covered.astype(np.uint8), 1, mode="edge")  # a head that leaves the image has no edge there
         distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]

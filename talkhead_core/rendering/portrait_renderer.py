@@ -58,7 +58,8 @@ class PortraitRenderer:
         """The head under one pose ``[3, 3]``, ``[3]``, lip codes ``[L]`` and expression ``[E]``."""
         size = self.camera.width
         shell = self.model.head.shell
-        cache = ShellCache(shell, self.camera, rotation[None], translation_cm[None], lip_codes[None])
+        codes = self.model.shell_codes(lip_codes[None], expression[None])
+        cache = ShellCache(shell, self.camera, rotation[None], translation_cm[None], codes)
         region = shell.region(cache.covered[0], size, self.feather * size)
         flat = np.flatnonzero(region > 0)
         pixel = np.stack([flat % size, flat // size], axis=1).astype(np.float32) + np.float32(0.5)

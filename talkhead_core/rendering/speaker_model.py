@@ -15,6 +15,7 @@ from talkhead_core.artifacts import read_arrays, read_json, write_arrays, write_
 from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
 from talkhead_core.errors import InputError
 from talkhead_core.face.lip_codes import LipCodes
+from talkhead_core.face.upper_face_codes import UpperFaceCodes
 from talkhead_core.fields.head_field import HeadFieldConfig
 from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
 from talkhead_core.parameters import from_mapping
@@ -24,7 +25,7 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["SpeakerModel"]
 
-_FORMAT = 1
+_FORMAT = 3
 
 
 @dataclass
@@ -34,7 +35,8 @@ class SpeakerModel:
     Args:
         head: the talking head.
         lip_encoder: speech features to lip codes.
-        lip_codes: the meaning of the codes.
+        lip_codes: the meaning of the lip codes.
+        upper_face_codes: the meaning of the codes of eyes and brows.
         expression_mean: ``[E]``, removed from a frame's expression.
         expression_std: ``[E]``.
         appearance: ``[A]`` the appearance code for new frames: the mean over the training frames.
@@ -46,6 +48,7 @@ class SpeakerModel:
     head: TalkingHead
     lip_encoder: LipEncoder
     lip_codes: LipCodes
+    upper_face_codes: UpperFaceCodes
     expression_mean: FloatArray
     expression_std: FloatArray
     appearance: FloatArray
@@ -53,17 +56,40 @@ class SpeakerModel:
     torso: TorsoField | None = None
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def expression(self, mesh_cm: FloatArray, shape_cm: FloatArray, measured: FloatArray) -> FloatArray:
+        """A frame's expression ``[frames, E]``: what tracking measured of eyes and brows, then the upper-face codes.
+
+        Args:
+            mesh_cm: ``[frames, 468, 3]``.
+            shape_cm: ``[468, 3]``.
+            measured: ``[frames, M]``, the track's expression.
+        """
+        return np.concatenate([measured, self.upper_face_codes.encode(mesh_cm, shape_cm, self.lip_codes)], axis=1).astype(np.float32)
+
+    def standardised(self, expression: FloatArray) -> FloatArray:
+        """Expression ``[frames, E]`` with the training frames' mean and spread removed."""
+        return np.clip((expression - self.expression_mean) / self.expression_std, -4.0, 4.0).astype(np.float32)
+
+    def shell_codes(self, lip_codes: FloatArray, expression: FloatArray) -> FloatArray:
+        """The codes that move the shell ``[frames, L + U]``: lips, then upper face."""
+        upper = expression[:, expression.shape[1] - len(self.upper_face_codes.components) :]
+        return np.concatenate([lip_codes, upper], axis=1).astype(np.float32)
+
     def conditions(self, lip_codes: FloatArray, expression: FloatArray, directions: FloatArray) -> torch.Tensor:
         """The field's condition for frames without an appearance code of their own, ``[frames, channels]``."""
-        expression = np.clip((expression - self.expression_mean) / self.expression_std, -4.0, 4.0)
-        parts = (lip_codes, expression, directions, np.broadcast_to(self.appearance, (len(lip_codes), len(self.appearance))))
+        parts = (
+            lip_codes,
+            self.standardised(expression),
+            directions,
+            np.broadcast_to(self.appearance, (len(lip_codes), len(self.appearance))),
+        )
         tensors = [torch.from_numpy(np.array(part, dtype=np.float32)).to(self.head.device) for part in parts]
         return self.head.condition(*tensors)
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json``, each whole."""
         arrays = _weights("head", self.head) | _weights("lip_encoder", self.lip_encoder)
-        arrays |= self.head.shell.to_arrays() | self.lip_codes.to_arrays()
+        arrays |= self.head.shell.to_arrays() | self.lip_codes.to_arrays() | self.upper_face_codes.to_arrays()
         arrays |= {name: getattr(self, name).astype(np.float32) for name in ("expression_mean", "expression_std", "appearance")}
         if self.torso is not None:
             arrays |= _weights("torso", self.torso)
@@ -101,6 +127,7 @@ class SpeakerModel:
             head=head.eval(),
             lip_encoder=encoder.eval(),
             lip_codes=LipCodes.from_arrays(arrays),
+            upper_face_codes=UpperFaceCodes.from_arrays(arrays),
             expression_mean=arrays["expression_mean"],
             expression_std=arrays["expression_std"],
             appearance=arrays["appearance"],
