@@ -150,6 +150,20 @@ def test_killed_run_leaves_no_process_and_picks_up(tmp_path: Path) -> None:
     assert all(row.up_to_date for row in speaker_status(Workspace(root), "ada"))
 
 
+def test_two_speakers_at_once(tmp_path: Path) -> None:
+    root = make_toy_workspace(tmp_path)
+    for name in ("ada", "bob"):
+        add_speaker(root, name)
+    commands = [[sys.executable, "-m", "flows.command_line", "run", "--speaker", name] for name in ("ada", "bob")]
+    processes = [subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for command in commands]
+    for process in processes:
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    assert sorted(ran(root)) == sorted(f"{stage}@{name}" for stage in STAGES for name in ("ada", "bob"))
+    for name in ("ada", "bob"):
+        assert all(row.up_to_date for row in speaker_status(Workspace(root), name))
+
+
 def test_interrupted_run_ends_its_stage(tmp_path: Path) -> None:
     root = make_toy_workspace(tmp_path)
     add_speaker(root, "ada")
