@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from talkhead_core.errors import ParameterError
 from talkhead_core.face.lip_codes import LipCodes, mouth_opening_cm
@@ -36,6 +37,11 @@ def test_lip_codes_rebuild_the_mesh() -> None:
     assert np.std(values[:30, 0]) == pytest.approx(1.0, abs=1e-3)
 
 
+def _sampled(cache: ShellCache, *rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    points, step = cache.points(*(torch.from_numpy(part) for part in rays))
+    return points.numpy(), step.numpy()
+
+
 def test_a_vertex_of_a_talking_frame_is_carried_back_to_the_canonical_face() -> None:
     dataset = synthetic_portrait()
     shell, codes = shell_of(dataset)
@@ -45,7 +51,7 @@ def test_a_vertex_of_a_talking_frame_is_carried_back_to_the_canonical_face() -> 
     posed = shell.displaced(codes[frame])[vertices] @ track.rotation[frame].T + track.translation_cm[frame]
     pixel = camera.project(posed).astype(np.float32)
     row = np.full(len(vertices), frame)
-    points, step = cache.points(row, pixel, np.full((len(vertices), 1), 0.5, np.float32))
+    points, step = _sampled(cache, row, pixel, np.full((len(vertices), 1), 0.5, np.float32))
     canonical = (points.T - 0.5) * 2 * shell.half_extent_cm + shell.centre_cm
     error = np.linalg.norm(canonical - shell.displaced(shell.canonical_codes)[vertices], axis=1)
     assert error.max() < 0.35, error  # cm; a map pixel is 0.18 cm here, and the blur of the maps rounds the nose's tip
@@ -67,7 +73,7 @@ def test_samples_lie_in_order_along_the_ray() -> None:
     cache = ShellCache(shell, track.camera(96), track.rotation, track.translation_cm, codes)
     jitter = np.random.default_rng(0).random((50, 4), dtype=np.float32)
     pixel = np.random.default_rng(1).uniform(35, 60, (50, 2)).astype(np.float32)
-    points, step = cache.points(np.zeros(50, np.int64), pixel, jitter)
+    points, step = _sampled(cache, np.zeros(50, np.int64), pixel, jitter)
     depth = -(points[2].reshape(50, 4) * 2 * shell.half_extent_cm)  # frontal: further from the camera is a smaller z
     assert (np.diff(depth, axis=1) > 0).all()
     span = depth[:, -1] - depth[:, 0]

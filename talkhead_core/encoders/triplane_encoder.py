@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from talkhead_core.kernels import HashKernel, HashLayout, select_hash_kernel
+from talkhead_core.kernels import HashLayout, hash_kernels, select_kernel
 
 __all__ = ["TriPlaneEncoder"]
 
@@ -22,19 +22,14 @@ class TriPlaneEncoder(nn.Module):
         super().__init__()
         self.layout = layout
         self.kernel = kernel
-        self.table = nn.Parameter(torch.empty(layout.tables, layout.entries, layout.features).uniform_(-1e-4, 1e-4))
-        self._chosen: tuple[str, HashKernel] | None = None
+        self.table = nn.Parameter(torch.empty(layout.entries, layout.features).uniform_(-1e-4, 1e-4))
 
     @property
     def kernel_name(self) -> str:
         """The kernel that runs on the table's present device."""
-        return self._select()[0]
+        return select_kernel(hash_kernels, self.kernel, self.table.device.type)[0]
 
     def forward(self, points: Tensor) -> Tensor:
         """``[3, samples]`` in [0, 1] to ``[samples, channels]``."""
-        return self._select()[1](points, self.table, self.layout).t()
-
-    def _select(self) -> tuple[str, HashKernel]:
-        if self._chosen is None:
-            self._chosen = select_hash_kernel(self.kernel, self.table.device.type)
-        return self._chosen
+        _, kernel = select_kernel(hash_kernels, self.kernel, self.table.device.type)
+        return kernel(points, self.table, self.layout).t()  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead_core.encoders.triplane_encoder import TriPlaneEncoder
-from talkhead_core.kernels import HashLayout
+from talkhead_core.kernels import HashLayout, perceptron_kernels, select_kernel
 from talkhead_core.parameters import require
 
 __all__ = ["HeadField", "HeadFieldConfig"]
@@ -91,11 +91,10 @@ class HeadField(nn.Module):
         Returns:
             Density ``[frames * samples]`` per cm, not negative, and colour ``[frames * samples, 3]`` in [0, 1]; float32.
         """
-        frames = condition.shape[0]
-        bias = self.condition(condition).view(frames, 1, 2, -1)
-        features = self.encoder(points)
-        hidden = torch.relu(self.first(features).view(frames, -1, self.config.hidden) + bias[:, :, 0])
-        hidden = torch.relu(self.second(hidden) + bias[:, :, 1])
-        output = self.output(hidden).float().view(-1, 4)
-        density = torch.exp(output[:, 0].clamp(-12.0, 8.0))
-        return density, torch.sigmoid(output[:, 1:]) * 1.002 - 0.001
+        with torch.autocast(points.device.type, enabled=False):  # a few rows: rounding them would gain nothing
+            biases = self.condition(condition).view(condition.shape[0], 2, self.config.hidden)
+        _, perceptron = select_kernel(perceptron_kernels, self.config.kernel, points.device.type)
+        features = self.encoder(points).t()
+        output = perceptron(features, biases, self.first.weight, self.second.weight, self.output.weight, self.output.bias)
+        density = torch.exp(output[0].clamp(-12.0, 8.0))
+        return density, (torch.sigmoid(output[1:]) * 1.002 - 0.001).t()

@@ -1,6 +1,29 @@
-"""Compiled kernels beside their torch references; ``hash_encoding`` picks one."""
+"""Compiled kernels beside their torch references; ``select_kernel`` picks."""
 
 from talkhead_core.kernels.hash_layout import HashLayout
-from talkhead_core.kernels.selection import HashKernel, hash_kernels, select_hash_kernel
+from talkhead_core.kernels.selection import (
+    CompositingKernel,
+    HashKernel,
+    PerceptronKernel,
+    ShellKernel,
+    compositing_kernels,
+    hash_kernels,
+    perceptron_kernels,
+    select_kernel,
+    shell_kernels,
+)
+from talkhead_core.kernels.shell_geometry import ShellGeometry
 
-__all__ = ["HashKernel", "HashLayout", "hash_kernels", "select_hash_kernel"]
+__all__ = [
+    "CompositingKernel",
+    "HashKernel",
+    "HashLayout",
+    "PerceptronKernel",
+    "ShellGeometry",
+    "ShellKernel",
+    "compositing_kernels",
+    "hash_kernels",
+    "perceptron_kernels",
+    "select_kernel",
+    "shell_kernels",
+]

@@ -1,7 +1,8 @@
 """The layout of a tri-plane multi-resolution hash grid, the same for every kernel.
 
-One flat table ``[plane][level][entry][feature]`` (RAE-NeRF eqs. 7-8; ER-NeRF). Planes are XY, YZ, XZ. A level whose
-``(resolution + 1)^2`` grid fits into the table is indexed densely, a finer one by the hash of Instant-NGP.
+One flat table ``[entries, features]``, plane by plane and level by level (RAE-NeRF eqs. 7-8; ER-NeRF). Planes are XY, YZ, XZ.
+A level whose ``(resolution + 1)^2`` grid fits into ``2^log2_entries`` is indexed densely and owns no more entries than that; a finer
+one owns ``2^log2_entries`` and is indexed by the hash of Instant-NGP.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class HashLayout:
         features: numbers an entry (both papers: 1).
         base_resolution: cells along an axis on the coarsest level.
         finest_resolution: cells along an axis on the finest level.
-        log2_entries: log2 of the entries a level.
+        log2_entries: log2 of the most entries a level may own.
     """
 
     levels: int = 14
@@ -47,14 +48,19 @@ class HashLayout:
         require(8 <= self.log2_entries <= 24, f"log2_entries must be 8 to 24, not {self.log2_entries}")
 
     @property
-    def entries(self) -> int:
-        """Entries a level."""
+    def largest_level(self) -> int:
+        """The most entries a level may own."""
         return 1 << self.log2_entries
 
     @property
     def tables(self) -> int:
         """Planes times levels."""
         return 3 * self.levels
+
+    @property
+    def entries(self) -> int:
+        """Rows of the table."""
+        return int(self.offsets[-1])
 
     @property
     def output_channels(self) -> int:
@@ -68,3 +74,18 @@ class HashLayout:
             return np.array([self.base_resolution], dtype=np.int64)
         growth = np.exp(np.log(self.finest_resolution / self.base_resolution) / (self.levels - 1))
         return np.floor(self.base_resolution * growth ** np.arange(self.levels) + 1e-6).astype(np.int64)
+
+    @cached_property
+    def level_entries(self) -> np.ndarray:
+        """Entries of each level ``[levels] int64``; a level is dense where this is ``(resolution + 1)^2``."""
+        return np.minimum((self.resolutions + 1) ** 2, self.largest_level)
+
+    @cached_property
+    def dense(self) -> np.ndarray:
+        """Whether each level is indexed densely, ``[levels]`` bool."""
+        return (self.resolutions + 1) ** 2 <= self.largest_level
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """First row of each plane's each level in the table, and the number of rows: ``[tables + 1] int64``."""
+        return np.concatenate([[0], np.cumsum(np.tile(self.level_entries, 3))])

@@ -15,7 +15,7 @@ def encode(points: Tensor, table: Tensor, layout: HashLayout) -> Tensor:
 
     Args:
         points: ``[3, samples]`` in [0, 1]; values beyond are clamped to the border.
-        table: ``[3 * levels, entries, features]``.
+        table: ``[entries, features]``.
         layout: sizes of the grid.
 
     Returns:
@@ -25,12 +25,12 @@ def encode(points: Tensor, table: Tensor, layout: HashLayout) -> Tensor:
     for plane, (first, second) in enumerate(PLANE_AXES):
         a, b = points[first].clamp(0.0, 1.0), points[second].clamp(0.0, 1.0)
         for level, resolution in enumerate(layout.resolutions.tolist()):
-            entries = table[plane * layout.levels + level]
-            outputs.append(_interpolated(a, b, entries, resolution, layout.entries))
+            start, end = layout.offsets[plane * layout.levels + level : plane * layout.levels + level + 2].tolist()
+            outputs.append(_interpolated(a, b, table[start:end], resolution, bool(layout.dense[level])))
     return torch.cat(outputs, dim=0)
 
 
-def _interpolated(a: Tensor, b: Tensor, entries: Tensor, resolution: int, size: int) -> Tensor:
+def _interpolated(a: Tensor, b: Tensor, entries: Tensor, resolution: int, dense: bool) -> Tensor:
     x, y = a * resolution, b * resolution
     x0 = x.detach().floor().clamp(max=resolution - 1)
     y0 = y.detach().floor().clamp(max=resolution - 1)
@@ -40,11 +40,11 @@ def _interpolated(a: Tensor, b: Tensor, entries: Tensor, resolution: int, size: 
     for di in (0, 1):
         for dj in (0, 1):
             weight = (fx if di else 1 - fx) * (fy if dj else 1 - fy)
-            value = value + weight * entries[_index(i + di, j + dj, resolution, size)].T
+            value = value + weight * entries[_index(i + di, j + dj, resolution, dense, entries.shape[0])].T
     return value
 
 
-def _index(i: Tensor, j: Tensor, resolution: int, size: int) -> Tensor:
-    if (resolution + 1) ** 2 <= size:
+def _index(i: Tensor, j: Tensor, resolution: int, dense: bool, size: int) -> Tensor:
+    if dense:
         return i + j * (resolution + 1)
     return (i ^ (j * HASH_PRIME)) & (size - 1)

@@ -1,26 +1,44 @@
-"""Which hash kernel runs: the one asked for, or the best that loads here."""
+"""Which kernels run: those asked for, or the best that load here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import cache
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from talkhead_core.errors import NotAvailableError
 from talkhead_core.kernels.hash_layout import HashLayout
+from talkhead_core.kernels.shell_geometry import ShellGeometry
 from talkhead_core.registry import Registry
 
-__all__ = ["HashKernel", "hash_kernels", "select_hash_kernel"]
+__all__ = [
+    "CompositingKernel",
+    "HashKernel",
+    "PerceptronKernel",
+    "ShellKernel",
+    "compositing_kernels",
+    "hash_kernels",
+    "perceptron_kernels",
+    "select_kernel",
+    "shell_kernels",
+]
 
 
-class HashKernel(Protocol):
-    """``(points [3, S], table [tables, entries, features], layout) -> [channels, S]``."""
+HashKernel: TypeAlias = Callable[[Tensor, Tensor, HashLayout], Tensor]
+"""See :func:`talkhead_core.kernels.hash_torch.encode`."""
 
-    def __call__(self, points: Tensor, table: Tensor, layout: HashLayout) -> Tensor: ...
+PerceptronKernel: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""See :func:`talkhead_core.kernels.perceptron_torch.perceptron`."""
 
+ShellKernel: TypeAlias = Callable[[ShellGeometry, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""See :func:`talkhead_core.kernels.shell_torch.shell_points`."""
 
-hash_kernels: Registry[Callable[[Tensor, Tensor, HashLayout], Tensor]] = Registry(
+CompositingKernel: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""See :func:`talkhead_core.kernels.compositing_torch.composite`."""
+
+hash_kernels: Registry[HashKernel] = Registry(
     "hash kernel",
     {
         "torch": "talkhead_core.kernels.hash_torch:encode",
@@ -29,25 +47,72 @@ hash_kernels: Registry[Callable[[Tensor, Tensor, HashLayout], Tensor]] = Registr
     },
 )
 
-_PREFERENCE = {"cpu": ("numba", "torch"), "cuda": ("triton", "torch")}
+perceptron_kernels: Registry[PerceptronKernel] = Registry(
+    "perceptron kernel",
+    {
+        "torch": "talkhead_core.kernels.perceptron_torch:perceptron",
+        "numba": "talkhead_core.kernels.perceptron_numba:perceptron",
+    },
+)
+
+shell_kernels: Registry[ShellKernel] = Registry(
+    "shell kernel",
+    {
+        "torch": "talkhead_core.kernels.shell_torch:shell_points",
+        "numba": "talkhead_core.kernels.shell_numba:shell_points",
+        "triton": "talkhead_core.kernels.shell_triton:shell_points",
+    },
+)
+
+compositing_kernels: Registry[CompositingKernel] = Registry(
+    "compositing kernel",
+    {
+        "torch": "talkhead_core.kernels.compositing_torch:composite",
+        "numba": "talkhead_core.kernels.compositing_numba:composite",
+        "triton": "talkhead_core.kernels.compositing_triton:composite",
+    },
+)
+
+_FASTEST_FIRST = {"cpu": ("numba", "torch"), "cuda": ("triton", "torch")}
 
 
-def select_hash_kernel(name: str, device_type: str) -> tuple[str, HashKernel]:
+@cache
+def select_kernel(kernels: Registry[Any], name: str, device_type: str) -> tuple[str, Callable[..., Any]]:
     """The kernel called ``name``; ``auto`` takes the fastest that loads for ``device_type`` (``cpu`` or ``cuda``).
+
+    A name that another kind of kernel has and this one has not (there is no ``triton`` perceptron) counts as ``auto``.
 
     Returns:
         Its name, for the log and the model's record, and the kernel.
 
     Raises:
-        NotAvailableError: it cannot load; for ``auto``, with the cause of every candidate.
+        NotAvailableError: it cannot load or does not run on that device; for ``auto``, with the cause of every candidate.
         ParameterError: no such kernel.
     """
-    if name != "auto":
-        return name, hash_kernels.get(name)
+    if name in kernels or not _known(name):
+        return name, _loaded(kernels, name, device_type)
     causes = []
-    for candidate in _PREFERENCE.get(device_type, ("torch",)):
+    for candidate in _FASTEST_FIRST.get(device_type, ("torch",)):
         try:
-            return candidate, hash_kernels.get(candidate)
+            return candidate, _loaded(kernels, candidate, device_type)
         except NotAvailableError as error:
             causes.append(f"{candidate}: {error}")
-    raise NotAvailableError(f"no hash kernel loads on {device_type}: {'; '.join(causes)}")
+    raise NotAvailableError(f"no {kernels.kind} loads on {device_type}: {'; '.join(causes)}")
+
+
+def _known(name: str) -> bool:
+    return name == "auto" or any(name in kernels for kernels in (hash_kernels, perceptron_kernels))
+
+
+def _loaded(kernels: Registry[Any], name: str, device_type: str) -> Callable[..., Any]:
+    if name not in kernels:
+        kernels.get(name)
+    if name == "numba" and device_type != "cpu":
+        raise NotAvailableError(f"{kernels.kind} 'numba' runs on the processor, and the model is on {device_type}; choose auto or torch")
+    kernel = kernels.get(name)
+    if name == "triton" and device_type != "cuda":
+        from triton import knobs
+
+        if not knobs.runtime.interpret:
+            raise NotAvailableError(f"{kernels.kind} 'triton' needs a CUDA device, and the model is on {device_type}; choose auto or numba")
+    return kernel

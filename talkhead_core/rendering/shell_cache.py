@@ -1,10 +1,15 @@
-"""The shell's maps of many frames in the compact form that the sampling kernel reads."""
+"""The shell's maps of many frames in the compact form that the sampling kernels read."""
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
 
-from talkhead_core.kernels.shell_numba import DEPTH_SCALE_CM, shell_points
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkhead_core.kernels import ShellGeometry, select_kernel, shell_kernels
+from talkhead_core.kernels.shell_geometry import DEPTH_SCALE_CM
 from talkhead_core.progress import Progress, silent
 from talkhead_core.rendering.head_shell import MAP_CHANNELS, HeadShell, ShellMaps
 from talkhead_core.types import Camera, FloatArray
@@ -22,6 +27,7 @@ class ShellCache:
         translation_cm: ``[frames, 3]``.
         lip_codes: ``[frames, codes]``.
         progress: listener.
+        device: where rays are sampled.
     """
 
     def __init__(
@@ -32,35 +38,49 @@ class ShellCache:
         translation_cm: FloatArray,
         lip_codes: FloatArray,
         progress: Progress = silent,
+        device: torch.device | str = "cpu",
     ) -> None:
         count, side = len(rotation), shell.config.map_px
-        self.shell, self.camera = shell, camera
-        self.maps = np.empty((count, side, side, len(MAP_CHANNELS)), dtype=np.int16)
+        self.shell, self.camera, self.device = shell, camera, torch.device(device)
         self.covered = np.empty((count, side, side), dtype=bool)
-        self.set_poses(rotation, translation_cm)
+        depth_origin_cm = -translation_cm[:, 2].astype(np.float32)
+        packed = np.empty((count, side, side, len(MAP_CHANNELS)), dtype=np.int16)
         for row in range(count):
             maps = shell.maps(rotation[row], translation_cm[row], lip_codes[row], camera)
-            self.maps[row], self.covered[row] = self._packed(maps, row), maps.covered
+            packed[row], self.covered[row] = _packed(maps, depth_origin_cm[row]), maps.covered
             progress(row + 1, count, "shell")
+        self.geometry = ShellGeometry(
+            maps=torch.from_numpy(packed).to(self.device),
+            **self._of_poses(rotation, translation_cm),
+            centre_cm=torch.from_numpy(np.array(shell.centre_cm, dtype=np.float32)).to(self.device),
+            half_extent_cm=shell.half_extent_cm,
+            focal_px=camera.focal_px,
+            size_px=camera.width,
+        )
 
     def set_poses(self, rotation: FloatArray, translation_cm: FloatArray) -> None:
         """Use these poses for the rays; maps stay, which small refinements of a pose allow."""
-        self.inverse_rotation = np.ascontiguousarray(rotation.transpose(0, 2, 1), dtype=np.float32)
-        self.camera_centre_cm = np.einsum("nij,nj->ni", self.inverse_rotation, -translation_cm).astype(np.float32)
-        self.depth_origin_cm = np.ascontiguousarray(-translation_cm[:, 2], dtype=np.float32)
+        self.geometry = dataclasses.replace(self.geometry, **self._of_poses(rotation, translation_cm))
 
-    def points(self, row: np.ndarray, pixel: FloatArray, jitter: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Canonical sample positions ``[3, rays * samples]`` and steps ``[rays]`` cm; see ``shell_points``."""
-        return shell_points(
-            self.maps, self.depth_origin_cm, self.inverse_rotation, self.camera_centre_cm, row, pixel, jitter,
-            self.camera.focal_px, self.camera.width, self.shell.centre_cm, self.shell.half_extent_cm,
-        )  # fmt: skip
+    def points(self, row: Tensor, pixel: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
+        """Canonical sample positions ``[3, rays * samples]`` and steps ``[rays]`` cm; see ``kernels.shell_torch``."""
+        _, kernel = select_kernel(shell_kernels, "auto", self.device.type)
+        return kernel(self.geometry, row, pixel, jitter)  # type: ignore[no-any-return]
 
     def directions(self) -> FloatArray:
         """Unit vector from the head to the camera in the head frame, ``[frames, 3]``."""
-        return self.camera_centre_cm / np.linalg.norm(self.camera_centre_cm, axis=1, keepdims=True)
+        centre = self.geometry.camera_centre_cm.cpu().numpy()
+        return centre / np.linalg.norm(centre, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
-    def _packed(self, maps: ShellMaps, row: int) -> np.ndarray:
-        values = maps.values.copy()
-        values[..., 0] -= self.depth_origin_cm[row]
-        return np.clip(np.rint(values / DEPTH_SCALE_CM), -32768, 32767).astype(np.int16)
+    def _of_poses(self, rotation: FloatArray, translation_cm: FloatArray) -> dict[str, Tensor]:
+        inverse = np.ascontiguousarray(rotation.transpose(0, 2, 1), dtype=np.float32)
+        centre = np.einsum("nij,nj->ni", inverse, -translation_cm).astype(np.float32)
+        origin = -translation_cm[:, 2].astype(np.float32)
+        arrays = {"inverse_rotation": inverse, "camera_centre_cm": centre, "depth_origin_cm": origin}
+        return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+
+
+def _packed(maps: ShellMaps, depth_origin_cm: float) -> np.ndarray:
+    values = maps.values.copy()
+    values[..., 0] -= depth_origin_cm
+    return np.clip(np.rint(values / DEPTH_SCALE_CM), -32768, 32767).astype(np.int16)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +15,8 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["TalkingHead", "mixed_precision"]
 
-_CHUNK_RAYS = 8192
+_CHUNK_RAYS = {"cpu": 8192, "cuda": 1 << 18}
+"""Rays rendered at a time: what stays in a processor's cache, or fills a GPU."""
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
@@ -51,7 +50,7 @@ class TalkingHead(nn.Module):
         """Stack ``[frames, ...]`` parts into the field's condition."""
         return torch.cat([lip_codes, expression, direction * 2.0, appearance], dim=1)
 
-    def rays(self, cache: ShellCache, row: np.ndarray, pixel: FloatArray, jitter: FloatArray, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def rays(self, cache: ShellCache, row: Tensor, pixel: Tensor, jitter: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Colour and opacity of rays.
 
         Args:
@@ -66,22 +65,17 @@ class TalkingHead(nn.Module):
         """
         points, step = cache.points(row, pixel, jitter)
         with mixed_precision(self.device):
-            density, colour = self.field(torch.from_numpy(points).to(self.device), condition)
+            density, colour = self.field(points, condition)
         rays, samples = jitter.shape
-        return composite(density.view(rays, samples), colour.view(rays, samples, 3), torch.from_numpy(step).to(self.device).unsqueeze(1))
+        return composite(density.view(rays, samples), colour.view(rays, samples, 3), step)
 
     @torch.no_grad()
     def pixels(self, cache: ShellCache, row: int, pixel: FloatArray, samples: int, condition: Tensor) -> tuple[FloatArray, FloatArray]:
         """Render the given pixels of one frame: premultiplied colour ``[rays, 3]`` in [0, 1] and opacity ``[rays, 1]``."""
-        colours, opacities = [], []
-        for chunk in _chunks(pixel):
-            rows = np.full(len(chunk), row, dtype=np.int64)
-            colour, opacity = self.rays(cache, rows, chunk, np.full((len(chunk), samples), 0.5, np.float32), condition)
-            colours.append(colour.cpu().numpy())
-            opacities.append(opacity.cpu().numpy())
-        return np.concatenate(colours), np.concatenate(opacities)
-
-
-def _chunks(pixel: FloatArray) -> Iterator[FloatArray]:
-    for start in range(0, len(pixel), _CHUNK_RAYS):
-        yield np.ascontiguousarray(pixel[start : start + _CHUNK_RAYS])
+        parts = []
+        for chunk in torch.from_numpy(pixel).to(self.device).split(_CHUNK_RAYS[self.device.type]):
+            rows = torch.full((len(chunk),), row, dtype=torch.int64, device=self.device)
+            middle = torch.full((len(chunk), samples), 0.5, device=self.device)
+            parts.append(torch.cat(self.rays(cache, rows, chunk, middle, condition), dim=1))
+        layers = torch.cat(parts).cpu().numpy()
+        return layers[:, :3], layers[:, 3:]

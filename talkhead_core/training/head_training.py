@@ -108,9 +108,7 @@ class HeadTrainer:
         device = head.device
         self._lips, self._expression = (torch.from_numpy(part).to(device) for part in conditions)
         self._directions = torch.from_numpy(cache.directions()).to(device)
-        self._plate = torch.from_numpy(dataset.plate.reshape(-1, 3).astype(np.float32) / 255)
-        self._pixels = dataset.frames.reshape(len(dataset.frames), -1, 3)
-        self._labels = dataset.labels.reshape(len(dataset.labels), -1)
+        self._plate = torch.from_numpy(dataset.plate.reshape(-1, 3).astype(np.float32) / 255).to(device)
         self._sampler = RaySampler(cache, dataset, boxes, config.seed)
         tables = [p for name, p in head.named_parameters() if name.endswith("table")]
         others = [p for name, p in head.named_parameters() if not name.endswith("table")]
@@ -176,13 +174,11 @@ class HeadTrainer:
                 samples=config.samples,
             )
         rendered, opacity = self._render(batch)
-        target = torch.from_numpy(self._pixels[batch.row, batch.flat].astype(np.float32) / 255).to(rendered.device)
-        label = self._labels[batch.row, batch.flat]
-        person = torch.from_numpy((label != Label.BACKGROUND).astype(np.float32)).to(rendered.device)
-        seen = torch.from_numpy((label != Label.HANDS).astype(np.float32)).to(rendered.device).unsqueeze(1)  # no hand before the head
-        rendered, target = rendered * seen, target * seen
+        person = (batch.label != Label.BACKGROUND).float()
+        seen = (batch.label != Label.HANDS).float().unsqueeze(1)  # no hand before the head
+        rendered, target = rendered * seen, batch.colour * seen
         mse = (rendered - target).square().mean()
-        appearance = self.head.appearance[torch.from_numpy(batch.frames)].square().mean()
+        appearance = self.head.appearance[batch.frames].square().mean()
         loss = mse + config.opacity_weight * (opacity[:, 0] - person).square().mean() + 1e-4 * appearance
         structure = 0.0
         if patches:
@@ -201,13 +197,12 @@ class HeadTrainer:
         return result
 
     def _render(self, batch: RayBatch) -> tuple[Tensor, Tensor]:
-        frames = torch.from_numpy(batch.frames)
+        frames = batch.frames
         condition = self.head.condition(
             self._lips[frames], self._expression[frames], self._directions[frames], self.head.appearance[frames]
         )
         colour, opacity = self.head.rays(self.cache, batch.row, batch.pixel, batch.jitter, condition)
-        background = self._plate[torch.from_numpy(batch.flat)].to(colour.device)
-        return colour + (1 - opacity) * background, opacity
+        return colour + (1 - opacity) * self._plate[batch.flat], opacity
 
     def _average(self, *, first: bool) -> None:
         weight = 1.0 if first else 1.0 - self.config.ema_decay
@@ -270,7 +265,7 @@ class HeadTrainer:
         condition = self.head.condition(self._lips[one], self._expression[one], self._directions[one], self.head.appearance[one])
         colour, opacity = self.head.pixels(self.cache, frame, pixel, self.config.samples, condition.detach())
         image = self.dataset.frames[frame].reshape(-1, 3).copy()
-        image[flat] = np.clip((colour + (1 - opacity) * self._plate.numpy()[flat]) * 255 + 0.5, 0, 255)
+        image[flat] = np.clip((colour + (1 - opacity) * self._plate.cpu().numpy()[flat]) * 255 + 0.5, 0, 255)
         side_by_side = np.hstack([self.dataset.frames[frame], image.reshape(size, size, 3)])
         with whole_file(path) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(side_by_side, cv2.COLOR_RGB2BGR))

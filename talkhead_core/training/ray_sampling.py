@@ -1,4 +1,4 @@
-"""Which rays a training step looks at.
+"""Which rays a training step looks at, and what they should see.
 
 Rays come from many frames at once: 16 frames with 256 rays each learn 1 to 3.5 dB more than one frame with 4096. Every draw depends
 on the seed and the step alone, so a resumed run draws what an uninterrupted one would have.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from talkhead_core.face.mesh_topology import LIPS
 from talkhead_core.rendering.head_shell import HeadShell
@@ -19,10 +20,12 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["RayBatch", "RaySampler", "mouth_boxes"]
 
+_RAYS, _PATCHES = 0, 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class RayBatch:
-    """Rays of one step, frame-major.
+    """Rays of one step, frame-major, on the sampler's device.
 
     Args:
         frames: ``[F]`` frame ids.
@@ -30,13 +33,17 @@ class RayBatch:
         flat: ``[F * R]`` index of each ray's pixel in the flattened image.
         pixel: ``[F * R, 2]`` its centre.
         jitter: ``[F * R, samples]``.
+        colour: ``[F * R, 3]`` float32 in [0, 1], the clip's colour there.
+        label: ``[F * R]`` uint8, ``types.Label``.
     """
 
-    frames: np.ndarray
-    row: np.ndarray
-    flat: np.ndarray
-    pixel: FloatArray
-    jitter: FloatArray
+    frames: Tensor
+    row: Tensor
+    flat: Tensor
+    pixel: Tensor
+    jitter: Tensor
+    colour: Tensor
+    label: Tensor
 
 
 def mouth_boxes(shell: HeadShell, dataset: PortraitDataset, lip_codes: FloatArray, margin: float = 0.3) -> FloatArray:
@@ -54,59 +61,79 @@ def mouth_boxes(shell: HeadShell, dataset: PortraitDataset, lip_codes: FloatArra
 class RaySampler:
     """Draw rays from the head region, a fixed part of them from the mouth.
 
+    The region is kept as the covered cells of the shell's maps; a ray falls anywhere in its cell.
+
     Args:
-        cache: the shell's maps of all frames.
+        cache: the shell's maps of all frames; its device is where rays are drawn.
         dataset: the speaker.
         boxes: mouth boxes ``[N, 2, 2]``.
         seed: of all draws.
     """
 
     def __init__(self, cache: ShellCache, dataset: PortraitDataset, boxes: FloatArray, seed: int) -> None:
-        self._train_ids, self._seed, self._boxes = dataset.train_ids, seed, boxes
-        self._size = dataset.size_px
-        resized = (cv2.resize(c.astype(np.uint8), (self._size, self._size), interpolation=cv2.INTER_NEAREST) for c in cache.covered)
-        self._region = [np.flatnonzero(covered).astype(np.int32) for covered in resized]
+        device = cache.device
+        self._train_ids, self._seed, self._size = dataset.train_ids, seed, dataset.size_px
+        self._boxes = torch.from_numpy(boxes).to(device)
+        self._frames = torch.from_numpy(dataset.frames.reshape(len(dataset.frames), -1, 3)).to(device)
+        self._labels = torch.from_numpy(dataset.labels.reshape(len(dataset.labels), -1)).to(device)
+        self._map_px = cache.covered.shape[1]
+        found = [np.flatnonzero(covered).astype(np.int32) for covered in cache.covered]
+        self._cells = torch.from_numpy(np.concatenate(found)).to(device)
+        self._first_cell = torch.from_numpy(np.cumsum([0] + [len(cells) for cells in found])).to(device)
+        self._generator = torch.Generator(device)
 
     def draw(self, step: int, *, frames: int, rays: int, mouth_fraction: float, samples: int) -> RayBatch:
         """Independent rays: ``frames`` times ``rays``."""
-        generator = np.random.default_rng((self._seed, step))
-        chosen = self._choose(generator, frames)
-        flat = np.empty((frames, rays), dtype=np.int64)
+        chosen = self._begin(step, _RAYS, frames)
+        chance = self._uniform(frames, rays, 3)
+        spot = self._in_region(chosen, chance)
         of_mouth = round(rays * mouth_fraction)
-        for row, frame in enumerate(chosen):
-            region = self._region[frame]
-            flat[row] = region[generator.integers(0, len(region), rays)]
-            low, high = self._boxes[frame]
-            spots = np.clip(generator.random((of_mouth, 2)) * (high - low) + low, 0, self._size - 1).astype(np.int64)
-            flat[row, :of_mouth] = spots[:, 1] * self._size + spots[:, 0]
-        return self._batch(generator, chosen, flat, samples)
+        if of_mouth:
+            low, high = self._boxes[chosen].unsqueeze(2).unbind(dim=1)
+            spot[:, :of_mouth] = low + chance[:, :of_mouth, 1:] * (high - low)
+        pixel = spot.floor().clamp_(0, self._size - 1)
+        return self._batch(chosen, pixel, samples)
 
     def draw_patches(self, step: int, *, frames: int, patch_px: int, mouth_fraction: float, samples: int) -> RayBatch:
         """One square patch of ``patch_px`` a frame, ``mouth_fraction`` of them centred on the mouth; rays in row order."""
-        generator = np.random.default_rng((self._seed, step, 1))
-        chosen = self._choose(generator, frames)
-        grid = np.arange(patch_px)
-        flat = np.empty((frames, patch_px * patch_px), dtype=np.int64)
-        for row, frame in enumerate(chosen):
-            if generator.random() < mouth_fraction:
-                low, high = self._boxes[frame]
-                centre = (low + high) / 2 + generator.uniform(-4, 4, 2)
-            else:
-                spot = self._region[frame][generator.integers(0, len(self._region[frame]))]
-                centre = np.array([spot % self._size, spot // self._size], dtype=float)
-            left, top = np.clip(np.rint(centre - patch_px / 2), 0, self._size - patch_px).astype(int)
-            flat[row] = ((top + grid)[:, None] * self._size + left + grid[None, :]).ravel()
-        return self._batch(generator, chosen, flat, samples)
+        chosen = self._begin(step, _PATCHES, frames)
+        chance = self._uniform(frames, 1, 6)
+        mouth = self._boxes[chosen].mean(dim=1, keepdim=True) + (chance[..., 4:] - 0.5) * 8
+        centre = torch.where(chance[..., 3:4] < mouth_fraction, mouth, self._in_region(chosen, chance))
+        corner = (centre - patch_px / 2).round().clamp(0, self._size - patch_px)
+        offset = torch.arange(patch_px, device=chosen.device)
+        grid = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), dim=2).view(1, -1, 2)
+        return self._batch(chosen, corner + grid, samples)
 
-    def _choose(self, generator: np.random.Generator, frames: int) -> np.ndarray:
-        return generator.choice(self._train_ids, frames, replace=len(self._train_ids) < frames)
+    def _begin(self, step: int, kind: int, frames: int) -> Tensor:
+        """Seed the draws of this step and choose its frames."""
+        sequence = np.random.SeedSequence((self._seed, step, kind))
+        self._generator.manual_seed(int(sequence.generate_state(1, np.uint32)[0]))
+        chosen = np.random.default_rng(sequence).choice(self._train_ids, frames, replace=len(self._train_ids) < frames)
+        return torch.from_numpy(chosen).to(self._cells.device)
 
-    def _batch(self, generator: np.random.Generator, chosen: np.ndarray, flat: np.ndarray, samples: int) -> RayBatch:
-        pixel = np.stack([flat % self._size, flat // self._size], axis=-1).astype(np.float32) + np.float32(0.5)
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator, device=self._cells.device)
+
+    def _in_region(self, chosen: Tensor, chance: Tensor) -> Tensor:
+        """Image positions ``[F, R, 2]``, uniform over the covered cells, from ``chance [F, R, 3 or more]``."""
+        first = self._first_cell[chosen].unsqueeze(1)
+        count = self._first_cell[chosen + 1].unsqueeze(1) - first
+        cell = self._cells[first + torch.minimum((chance[..., 0] * count).long(), count - 1)]
+        corner = torch.stack([cell % self._map_px, cell // self._map_px], dim=2)
+        return (corner + chance[..., 1:3]) * (self._size / self._map_px)
+
+    def _batch(self, chosen: Tensor, pixel: Tensor, samples: int) -> RayBatch:
+        """Rays of whole pixels ``[F, R, 2]``."""
+        whole = pixel.long()
+        flat = (whole[..., 1] * self._size + whole[..., 0]).view(-1)
+        row = chosen.repeat_interleave(pixel.shape[1])
         return RayBatch(
             frames=chosen,
-            row=np.repeat(chosen, flat.shape[1]),
-            flat=flat.ravel(),
-            pixel=pixel.reshape(-1, 2),
-            jitter=generator.random((flat.size, samples), dtype=np.float32),
+            row=row,
+            flat=flat,
+            pixel=(pixel + 0.5).view(-1, 2),
+            jitter=self._uniform(len(flat), samples),
+            colour=self._frames[row, flat].float() / 255,
+            label=self._labels[row, flat],
         )
