@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,11 +19,15 @@ from talkhead_core.artifacts import read_arrays, read_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
 from talkhead_core.audio.features import SpeechFeaturesConfig, TrainingStatistics, create_features, driving_features
 from talkhead_core.audio.voice_activity import voice_activity
+from talkhead_core.compositing.paste_back import PasteBack
 from talkhead_core.errors import FootageError, InputError
 from talkhead_core.face.lip_codes import LipCodes
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.frame_access import FrameAccess
 from talkhead_core.media.mux import mux
+from talkhead_core.media.probe import probe_video
+from talkhead_core.media.square_crop import SquareCrop
+from talkhead_core.media.transcode import write_full_frame
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.parameters import require
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
@@ -36,6 +41,7 @@ from talkhead_core.types import FloatArray, Image
 from tasks.stage import Stage, errors_in_one_line
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
+_KEPT_FULL_FRAMES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,7 @@ class DubConfig:
 
     Args:
         torso: ``source`` plays the recorded frame (hands removed) around the head, ``field`` the trained torso.
+        frame: ``crop`` writes the square around head and torso, ``full`` pastes it back into the whole source frame.
         size_px: side of the video; 0 takes the size the model was trained at.
         samples: samples a ray.
         feather: width of the head region's soft edge, as a part of the frame's side.
@@ -52,6 +59,7 @@ class DubConfig:
     """
 
     torso: Literal["source", "field"] = "source"
+    frame: Literal["crop", "full"] = "crop"
     size_px: int = 0
     samples: int = 3
     feather: float = 0.02
@@ -63,8 +71,8 @@ class DubConfig:
         require(0.0 < self.feather < 0.2, f"feather must be in (0, 0.2), not {self.feather}")
 
 
-def dub(stage: Stage, audio_path: Path, out: Path) -> None:
-    """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given.
+def dub(stage: Stage, audio_path: Path, out: Path, frame: str | None = None) -> None:
+    """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given; ``frame`` overrides the section's.
 
     Raises:
         FootageError: the audio cannot be read or is silent.
@@ -75,6 +83,8 @@ def dub(stage: Stage, audio_path: Path, out: Path) -> None:
         raise InputError(f"{out}: a dub is written as .mp4; give a name that ends so")
     stage.consent()
     config = stage.section(DubConfig)
+    if frame is not None:
+        config = dataclasses.replace(config, frame=frame)
     audio = read_audio(audio_path)
     if np.abs(audio).max() < _LOUDEST_SILENCE:
         raise FootageError(audio_path, "is silent", "give a recording of speech")
@@ -90,10 +100,16 @@ def dub(stage: Stage, audio_path: Path, out: Path) -> None:
     renderer = PortraitRenderer(model, track.camera(size), samples=config.samples, feather=config.feather)
     with tempfile.TemporaryDirectory(prefix="dub-", dir=_made(stage.root / "data" / stage.speaker)) as folder, ExitStack() as stack:
         around = _surroundings(stage, renderer, track, config, size, stack)
+        expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
+        rendered = _frames(renderer, track, (codes, expression), replayed, around, stage.progress)
+        width = height = size
+        if config.frame == "full":
+            recorded = _full_frames(stage, Path(folder) / "full.mkv", fps, stack)
+            height, width = recorded[0].shape[:2]
+            rendered = _pasted(rendered, replayed, recorded, PasteBack(SquareCrop(**ingest["crop"]), width=width, height=height), config)
         silent = Path(folder) / "silent.mp4"
-        with VideoWriter(silent, width=size, height=size, fps=fps, encoding="delivery") as writer:
-            expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
-            for image in _frames(renderer, track, (codes, expression), replayed, around, stage.progress):
+        with VideoWriter(silent, width=width, height=height, fps=fps, encoding="delivery") as writer:
+            for image, _ in rendered:
                 writer.write(image)
         mux(silent, audio_path, out)
 
@@ -141,13 +157,28 @@ def _frames(
     replayed: np.ndarray,
     surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
     progress: Callable[[int, int, str], None],
-) -> Iterator[Image]:
+) -> Iterator[tuple[Image, FloatArray]]:
     codes, expression = conditions
     for index, frame in enumerate(replayed.tolist()):
         behind, around = surroundings(frame)
         head = renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], expression[frame])
-        yield head.over(behind, around)
+        yield head.over(behind, around), head.region[..., 0]
         progress(index + 1, len(replayed), "dub")
+
+
+def _full_frames(stage: Stage, path: Path, fps: Fraction, stack: ExitStack) -> FrameAccess:
+    """The whole source frames, upright, at the clip's times."""
+    write_full_frame(probe_video(stage.source_video), path, fps=fps)
+    return stack.enter_context(FrameAccess(path, kept_frames=_KEPT_FULL_FRAMES))
+
+
+def _pasted(
+    rendered: Iterator[tuple[Image, FloatArray]], replayed: np.ndarray, recorded: FrameAccess, paste: PasteBack, config: DubConfig
+) -> Iterator[tuple[Image, FloatArray]]:
+    """Rendered squares in the source's frames: the head alone over a recorded torso, the whole square with a trained one."""
+    for (image, region), frame in zip(rendered, replayed.tolist(), strict=True):
+        mask = region if config.torso == "source" else np.ones_like(region)
+        yield paste.paste(recorded[frame], image, mask), mask
 
 
 def _scaled(image: Image, size: int) -> FloatArray:
@@ -166,11 +197,12 @@ def _main() -> None:
     parser.add_argument("--speaker", required=True)
     parser.add_argument("--audio", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--frame", choices=["crop", "full"], help="overrides params.yaml")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     arguments = parser.parse_args()
     with errors_in_one_line("dub", debug=arguments.debug):
         stage = Stage(name="dub", speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
-        dub(stage, arguments.audio, arguments.out)
+        dub(stage, arguments.audio, arguments.out, arguments.frame)
 
 
 if __name__ == "__main__":
