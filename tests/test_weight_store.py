@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -10,9 +11,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from talkhead_core.errors import InputError, NotAvailableError, ParameterError
-from talkhead_core.weights.catalogue import CATALOGUE, WeightFile, WeightSet
+from talkhead_core.weights.catalogue import _SETS, CATALOGUE, WeightFile, WeightSet
 from talkhead_core.weights.store import StoredFile, pull, stored_files, verify, weight_set
 
 CONTENT = bytes(range(256)) * 9000  # more than one block
@@ -88,17 +90,25 @@ def test_a_file_that_changed_is_noticed(address: str, tmp_path: Path, sha256: st
 
 def test_catalogue_is_whole(tmp_path: Path) -> None:
     files = stored_files(tmp_path)
-    assert {stored.weight_set.name for stored in files} == set(CATALOGUE)
+    assert {stored.weight_set.name for stored in files} == set(CATALOGUE) and len(CATALOGUE) == len(_SETS)
     assert all(stored.size_bytes is None and stored.file.source.startswith("https://") for stored in files)
     assert len({stored.path for stored in files}) == len(files)
     with pytest.raises(ParameterError, match="did you mean 'lama'"):
         weight_set("lamma")
 
 
-def test_every_pull_that_an_error_advises_exists() -> None:
-    import re
-
+def test_every_pull_and_every_file_that_the_core_names_exists() -> None:
     core = Path(__file__).resolve().parents[1] / "talkhead_core"
-    advised = {name for path in core.rglob("*.py") for name in re.findall(r"talkhead models pull ([\w-]+)", path.read_text())}
-    assert advised - {"NAME"} <= set(CATALOGUE)
-    assert {"lama", "fan"} <= advised
+    text = "\n".join(path.read_text() for path in core.rglob("*.py") if "weights/" not in str(path) and path.name != "not_available.py")
+    advised = set(re.findall(r"talkhead models pull ([\w-]+)", text)) - {"NAME"}
+    assert advised <= set(CATALOGUE) and {"lama", "fan"} <= advised
+    named = set(re.findall(r'"([\w.-]+\.(?:pth\.tar|pth|pt|task|bin))"', text))
+    assert named <= {Path(file.file).name for each in CATALOGUE.values() for file in each.files}
+
+
+def test_what_to_set_is_what_params_hold() -> None:
+    params = yaml.safe_load((Path(__file__).resolve().parents[1] / "params.yaml").read_text())
+    for each in CATALOGUE.values():
+        if not each.use.startswith("nothing"):
+            ((section, values),) = yaml.safe_load(each.use).items()
+            assert set(values) - {"weights"} <= set(params[section]), each.name

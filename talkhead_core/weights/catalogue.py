@@ -68,7 +68,7 @@ _SETS = (
             ),
         ),
         licence="BSD-3-Clause",
-        use="landmarks: {landmarker: fan, weights: weights}; install '.[fan]'",
+        use="landmarks: {landmarker: fan, weights: weights}  # and pip install '.[fan]'",
     ),
     WeightSet(
         name="lpips-alexnet",
