@@ -19,6 +19,7 @@ from talkhead_core.media.mask_morphology import bounding_box, closed, grown, joi
 from talkhead_core.media.read_ahead import WriteBehind, read_ahead
 from talkhead_core.media.video_reader import read_frames, read_gray_frames
 from talkhead_core.motion.temporal_mask import FlowMaskConfig, TemporalMask
+from talkhead_core.segmentation.face_geometry import FaceGeometry
 from talkhead_core.segmentation.hand_region import hand_region
 from talkhead_core.segmentation.label_map import LabelMapper, SegmentationConfig, label_frames, nearest_detected
 from talkhead_core.segmentation.limb_tracker import with_limbs
@@ -119,6 +120,27 @@ def test_hand_that_passes_below_the_chin_is_no_neck() -> None:
     assert not (mapper(with_hand, probability, points, NO_LIMBS)[place] == Label.NECK).any()
     fresh = LabelMapper(SegmentationConfig())
     assert (fresh(with_hand, probability, points, NO_LIMBS)[place] == Label.NECK).mean() > 0.5, "else this test shows nothing"
+
+
+def test_long_hair_is_head_and_a_jacket_beside_the_neck_is_not() -> None:
+    image, points = portrait(256).copy(), landmarks_of(256)
+    geometry = FaceGeometry.of(points)
+    chin, width, height = points[152, :2], geometry.width_px, geometry.height_px
+    image[int(chin[1]) :] = (200, 90, 40)
+    rows = slice(int(chin[1] - 0.7 * height), int(chin[1] + 0.5 * height))
+    columns = slice(int(chin[0] - 0.75 * width), int(chin[0] - 0.48 * width))
+    probability = np.maximum(SEGMENTERS.get("selfie")()(image), (np.arange(256) > chin[1])[:, None].astype(np.float32))
+    probability[rows, columns] = 1
+    lock = np.zeros((256, 256), bool)
+    lock[int(chin[1]) + 5 : rows.stop - 5, columns.start + 3 : columns.stop - 3] = True
+    forehead = geometry.brow[7]
+    crown = image[int(forehead[1] - 0.3 * height) : int(forehead[1] - 0.15 * height), int(forehead[0]) - 20 : int(forehead[0]) + 20]
+    colours = crown.reshape(-1, 3)[np.random.default_rng(0).integers(0, crown.size // 3, (256, 256))]
+    long_haired = image.copy()
+    long_haired[rows, columns] = colours[rows, columns]
+    for picture, share in ((long_haired, 1.0), (image, 0.0)):
+        labels = LabelMapper(SegmentationConfig())(picture, probability, points, NO_LIMBS)
+        assert (labels[lock] == Label.HEAD).mean() == pytest.approx(share, abs=0.1)
 
 
 def test_skin_in_shadow_is_skin_and_cloth_is_not() -> None:

@@ -93,14 +93,12 @@ class LabelMapper:
         skin = closed((below & self._skin.mask(image[box])) | seed, 0.03 * geometry.height_px) & below
         neck = np.zeros(labels.shape, np.uint8)
         neck[box] = without_holes(joined_to(skin, seed)) & torso
-        labels[self._lasting(neck, 0.06 * geometry.height_px)] = Label.NECK
-
-    def _lasting(self, neck: np.ndarray, motion_px: float) -> np.ndarray:
-        """The part of ``neck`` ``[H, W]`` that has been neck for a while: a hand that passes below the chin is skin, too."""
         if self._neck_support is None:
             self._neck_support = neck.astype(np.float32)
         cv2.accumulateWeighted(neck, self._neck_support, _NECK_RATE)
-        return neck.astype(bool) & grown(self._neck_support > 0.5, motion_px)
+        # Only what has been neck for a while: a hand that passes below the chin is skin, too.
+        lasting = grown(self._neck_support[box] > 0.5, 0.06 * geometry.height_px)
+        labels[box][neck[box].astype(bool) & lasting] = Label.NECK
 
 
 def label_frames(
