@@ -44,11 +44,13 @@ class DenoiseConfig:
         method: a name in ``DENOISERS``.
         mss: settings of multi-scale spectral subtraction, for ``mss`` and ``auto``.
         auto: when ``auto`` denoises.
+        weights: path of the weight file for the denoisers that need one, or of the folder that holds it.
     """
 
     method: str = "auto"
     mss: MssConfig = field(default_factory=MssConfig)
     auto: AutoConfig = field(default_factory=AutoConfig)
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         require(self.method in DENOISERS, f"no denoiser called {self.method!r}; choose one of {', '.join(DENOISERS)}")
@@ -89,6 +91,7 @@ DENOISERS: Registry[type[Denoiser]] = Registry(
         "auto": "talkhead_core.audio.denoise.auto:Auto",
         "mss": "talkhead_core.audio.denoise.mss:Mss",
         "none": "talkhead_core.audio.denoise.none:Untouched",
+        "zipenhancer": "talkhead_core.audio.denoise.zipenhancer:ZipEnhancerDenoiser",
     },
 )
 

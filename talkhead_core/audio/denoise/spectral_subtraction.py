@@ -6,8 +6,8 @@ the noisy phase; the scales' signals are averaged (eq. 2)::
     |S^(k, m)| = max(|S(k, m)| - alpha Noise(k, m), floor |S(k, m)|)          y^(n) = 1/L sum_l y^_l(n)
 
 Written as a gain on the spectrum, ``max(1 - alpha Noise / |S|, floor)``. The paper leaves the scales, alpha and the noise
-estimate open and has ``floor = 0``. Here the ``|S|`` in the gain may be smoothed over time and frequency and the gain over time:
-both take away the isolated peaks that are heard as musical noise (Boll 1979; Berouti et al. 1979).
+estimate open and has ``floor = 0``. Here the ``|S|`` in the gain and the gain are averaged over a few columns, which takes away the
+isolated peaks that are heard as musical noise (Boll 1979; Berouti et al. 1979).
 """
 
 from __future__ import annotations
@@ -40,24 +40,23 @@ class MssConfig:
         scales: (points of the transform, hop, window) of each scale, in samples at 16 kHz.
         alpha: how many times the estimated noise magnitude is subtracted.
         floor: the smallest gain; what is left of the background masks musical noise.
-        noise_estimate: ``initial`` frames (the paper), the ``quietest`` tenth, or ``minimum_statistics`` per bin.
+        noise_estimate: ``initial`` frames (the paper), the ``quietest`` tenth, ``minimum_statistics`` per bin, or the larger of the
+            last two (``combined``).
         initial_ms: length of the initial frames.
-        noise_window_s: seconds on either side over which the other two estimates follow the background.
-        noise_smoothing_ms: averaging before minimum statistics.
+        noise_window_s: seconds on either side over which the other estimates follow the background.
+        noise_smoothing_ms: averaging of the power before minimum statistics.
         smoothing_ms: averaging over time of the power that the noise is compared with.
-        smoothing_hz: and over frequency.
         gain_smoothing_ms: averaging of the gain over time.
     """
 
     scales: tuple[tuple[int, int, int], ...] = ((256, 64, 256), (512, 128, 512), (1024, 256, 1024))
-    alpha: float = 1.6
+    alpha: float = 1.5
     floor: float = 0.1
-    noise_estimate: NoiseEstimate = "minimum_statistics"
+    noise_estimate: NoiseEstimate = "combined"
     initial_ms: float = 100.0
     noise_window_s: float = 5.0
-    noise_smoothing_ms: float = 30.0
+    noise_smoothing_ms: float = 60.0
     smoothing_ms: float = 30.0
-    smoothing_hz: float = 60.0
     gain_smoothing_ms: float = 50.0
 
     def __post_init__(self) -> None:
@@ -70,7 +69,6 @@ class MssConfig:
         require(0.5 <= self.noise_window_s <= 60, f"noise_window_s must be 0.5 to 60, but is {self.noise_window_s}")
         lengths = (self.noise_smoothing_ms, self.smoothing_ms, self.gain_smoothing_ms)
         require(all(0 <= length <= 500 for length in lengths), "smoothing must be 0 to 500 ms")
-        require(0 <= self.smoothing_hz <= 1000, f"smoothing_hz must be 0 to 1000, but is {self.smoothing_hz}")
 
     @classmethod
     def published(cls) -> MssConfig:
@@ -81,7 +79,6 @@ class MssConfig:
             floor=0.0,
             noise_estimate="initial",
             smoothing_ms=0.0,
-            smoothing_hz=0.0,
             gain_smoothing_ms=0.0,
         )
 
@@ -126,21 +123,26 @@ class MultiScaleSpectralSubtraction:
     def _gain(self, scale: Stft, power: FloatArray, initial: FloatArray) -> FloatArray:
         config = self.config
         noise = initial if config.noise_estimate == "initial" else self._followed_noise(scale, power)
-        smooth = _averaged(power, _columns(config.smoothing_ms, scale.hop), axis=0)
-        bins = 2 * int(config.smoothing_hz * scale.fft_size / SPEECH_SAMPLE_RATE_HZ / 2) + 1
-        smooth = _averaged(smooth, bins, axis=1)
+        smooth = _averaged(power, _columns(config.smoothing_ms, scale.hop))
         ratio = np.sqrt(np.maximum(noise, _TINY) / np.maximum(smooth, _TINY))
         gain = np.maximum(1 - np.float32(config.alpha) * ratio, np.float32(config.floor))
-        return _averaged(gain, _columns(config.gain_smoothing_ms, scale.hop), axis=0)
+        return _averaged(gain, _columns(config.gain_smoothing_ms, scale.hop))
 
     def _followed_noise(self, scale: Stft, power: FloatArray) -> FloatArray:
         config = self.config
         reach = round(config.noise_window_s * SPEECH_SAMPLE_RATE_HZ / scale.hop)
         step = self._grid // scale.hop
-        if config.noise_estimate == "quietest":
-            return quietest_noise(power, reach=reach, step=step)
-        smoothing = max(_columns(config.noise_smoothing_ms, scale.hop), 1)
-        return minimum_statistics_noise(power, reach=reach, step=step, smoothing=smoothing, overlap=scale.window // scale.hop)
+        quietest = minimum = None
+        if config.noise_estimate != "minimum_statistics":
+            quietest = quietest_noise(power, reach=reach, step=step)
+        if config.noise_estimate != "quietest":
+            smoothing = max(_columns(config.noise_smoothing_ms, scale.hop), 1)
+            overlap = scale.window // scale.hop
+            minimum = minimum_statistics_noise(power, reach=reach, step=step, smoothing=smoothing, overlap=overlap)
+        if quietest is None:
+            assert minimum is not None
+            return minimum
+        return quietest if minimum is None else np.maximum(quietest, minimum)
 
     def _initial_noise(self, scale: Stft, audio: FloatArray) -> FloatArray:
         whole = scale.window // scale.hop - 1  # columns before this one hold mirrored samples
@@ -157,5 +159,5 @@ def _columns(length_ms: float, hop: int) -> int:
     return round(length_ms / 1000 * SPEECH_SAMPLE_RATE_HZ / hop)
 
 
-def _averaged(values: FloatArray, length: int, *, axis: int) -> FloatArray:
-    return values if length <= 1 else scipy.ndimage.uniform_filter1d(values, length, axis=axis, mode="nearest")
+def _averaged(values: FloatArray, columns: int) -> FloatArray:
+    return values if columns <= 1 else scipy.ndimage.uniform_filter1d(values, columns, axis=0, mode="nearest")
