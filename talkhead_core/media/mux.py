@@ -31,7 +31,16 @@ def mux(video: str | Path, audio: str | Path, out: str | Path, *, start_s: float
     with whole_file(out) as temporary:
         run_graph(
             ffmpeg.output(
-                picture, sound, _file(temporary), vcodec="copy", acodec="aac", audio_bitrate="192k", ac=2, ar=48000, movflags="+faststart", format="mp4"
+                picture,
+                sound,
+                _file(temporary),
+                vcodec="copy",
+                acodec="aac",
+                audio_bitrate="192k",
+                ac=2,
+                ar=48000,
+                movflags="+faststart",
+                format="mp4",
             ),
             audio,
         )
