@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -71,7 +72,7 @@ class DubConfig:
         require(0.0 < self.feather < 0.2, f"feather must be in (0, 0.2), not {self.feather}")
 
 
-def dub(stage: Stage, audio_path: Path, out: Path, frame: str | None = None) -> None:
+def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"] | None = None) -> None:
     """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given; ``frame`` overrides the section's.
 
     Raises:
@@ -92,7 +93,7 @@ def dub(stage: Stage, audio_path: Path, out: Path, frame: str | None = None) -> 
     fps, clip_px = Fraction(ingest["clip"]["fps"]), int(ingest["clip"]["width"])
     model = SpeakerModel.load(stage.inputs("train_torso"))
     track = load_track(stage.inputs("track_head") / "track.safetensors", clip_px)
-    frames = max(1, int(np.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * fps)))
+    frames = max(1, math.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * fps))
     codes = _lip_codes(stage, model, track, audio, fps, frames, config)
     start, end = longest_shot([tuple(shot) for shot in ingest["shots"]], track.tracked)
     replayed = mirrored_frames(start, end, frames)
@@ -137,8 +138,8 @@ def _surroundings(
     stage: Stage, renderer: PortraitRenderer, track: HeadTrack, config: DubConfig, size: int, stack: ExitStack
 ) -> Callable[[int], tuple[FloatArray, FloatArray]]:
     """What shows through and around the head of a replayed frame: ``frame id -> (behind, around)``, ``[size, size, 3]`` in [0, 1]."""
-    plate = cv2.cvtColor(cv2.imread(str(stage.inputs("segment") / "background.png")), cv2.COLOR_BGR2RGB)
-    plate = _scaled(plate, size)
+    background = cv2.imread(str(stage.inputs("segment") / "background.png"))
+    plate = _scaled(np.asarray(cv2.cvtColor(background, cv2.COLOR_BGR2RGB), np.uint8), size)
     if config.torso == "field":
 
         def field(frame: int) -> tuple[FloatArray, FloatArray]:
@@ -182,9 +183,9 @@ def _pasted(
 
 
 def _scaled(image: Image, size: int) -> FloatArray:
-    if image.shape[0] != size:
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC)
-    return image.astype(np.float32) / 255
+    interpolation = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
+    scaled = image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=interpolation)
+    return scaled.astype(np.float32) / 255
 
 
 def _made(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -49,14 +50,13 @@ def run(stage: Stage) -> None:
     held_out, track = dataset.held_out_ids, dataset.track
     started = time.perf_counter()
     with ExitStack() as stack:
-        size = {"width": model.size_px, "height": model.size_px, "fps": dataset.fps}
+        writer_of = partial(VideoWriter, width=model.size_px, height=model.size_px, fps=dataset.fps)
         writers = {
-            attribute: stack.enter_context(VideoWriter(stage.out / name, encoding="lossless_rgb", **size))
-            for name, (attribute, _) in _VIDEOS.items()
+            attribute: stack.enter_context(writer_of(stage.out / name, encoding="lossless_rgb")) for name, (attribute, _) in _VIDEOS.items()
         }
-        region = stack.enter_context(VideoWriter(stage.out / "region.mkv", encoding="lossless_gray", **size))
+        region = stack.enter_context(writer_of(stage.out / "region.mkv", encoding="lossless_gray"))
         silent = stack.enter_context(whole_file(stage.root / "data" / stage.speaker / "render" / "heldout_silent.mp4"))
-        with VideoWriter(silent, encoding="delivery", **size) as watched:
+        with writer_of(silent, encoding="delivery") as watched:
             for frame in render_held_out(
                 renderer,
                 frames=dataset.frames,

@@ -59,6 +59,10 @@ class TorsoFieldConfig:
 class TorsoField(nn.Module):
     """Colour and opacity of image positions under a head pose."""
 
+    pose_mean: Tensor
+    pose_std: Tensor
+    frequencies: Tensor
+
     def __init__(self, config: TorsoFieldConfig) -> None:
         super().__init__()
         self.config = config
@@ -67,15 +71,16 @@ class TorsoField(nn.Module):
         self.register_buffer("pose_mean", torch.zeros(6))
         self.register_buffer("pose_std", torch.ones(6))
         self.register_buffer("frequencies", 2.0 ** torch.arange(4) * torch.pi)
+        last = nn.Linear(config.hidden, 3)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.deform = nn.Sequential(
             nn.Linear(2 + 16 + 6, config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, config.hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, 3),
+            last,
         )
-        nn.init.zeros_(self.deform[-1].weight)
-        nn.init.zeros_(self.deform[-1].bias)
         self.encoder = TriPlaneEncoder(config.layout, config.kernel)
         self.colour = nn.Sequential(
             nn.Linear(config.layout.output_channels + 6, config.hidden),

@@ -264,4 +264,4 @@ def _extended(values: FloatArray, covered: np.ndarray) -> FloatArray:
 
 def _smoothed(values: FloatArray, covered: np.ndarray) -> FloatArray:
     """Blur by half a map pixel: the facets of the mesh would show as facets of the face."""
-    return cv2.GaussianBlur(values, (0, 0), 0.7) if covered.any() else values
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), 0.7), dtype=np.float32) if covered.any() else values

@@ -89,4 +89,4 @@ class PortraitRenderer:
                 colour, opacity = field(chunk, pose)
             parts.append(torch.cat([colour * opacity, opacity], dim=2)[0])
         layers = torch.cat(parts).view(size, size, 4).numpy()
-        return layers[..., :3] + (1.0 - layers[..., 3:]) * plate
+        return np.asarray(layers[..., :3] + (1.0 - layers[..., 3:]) * plate, dtype=np.float32)

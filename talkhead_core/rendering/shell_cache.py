@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ class ShellCache:
 
     def set_poses(self, rotation: FloatArray, translation_cm: FloatArray) -> None:
         """Use these poses for the rays; maps stay, which small refinements of a pose allow."""
-        self.geometry = dataclasses.replace(self.geometry, **self._of_poses(rotation, translation_cm))
+        poses: dict[str, Any] = dict(self._of_poses(rotation, translation_cm))
+        self.geometry = dataclasses.replace(self.geometry, **poses)
 
     def points(self, row: Tensor, pixel: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
         """Canonical sample positions ``[3, rays * samples]`` and steps ``[rays]`` cm; see ``kernels.shell_torch``."""
