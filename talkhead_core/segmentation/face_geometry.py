@@ -111,7 +111,7 @@ class FaceGeometry:
 
     def clothes_polygons(self) -> list[FloatArray]:
         """Outlines ``[n, 2]`` of where clothes are seen, and no hair: below the chin, and far out to both sides."""
-        return [self._rectangle(-0.3, 0.3, -4.0, -0.35), self._rectangle(-4.0, -0.95, -4.0, -0.3), self._rectangle(0.95, 4.0, -4.0, -0.3)]
+        return [self._rectangle(-0.3, 0.3, -4.0, -0.35), self._rectangle(-4.0, -0.8, -4.0, -0.1), self._rectangle(0.8, 4.0, -4.0, -0.1)]
 
     def _rectangle(self, left: float, right: float, low: float, high: float) -> FloatArray:
         """Corners ``[4, 2]`` of a rectangle about the chin; sides in widths of the face, heights in its heights."""

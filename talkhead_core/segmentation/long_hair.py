@@ -14,6 +14,7 @@ __all__ = ["LongHair"]
 
 _INTERVAL = 10  # frames from one look at the colours to the next
 _RADIUS = 0.035  # of the face's height: thinner locks, and lines along the shoulders, are left
+_LEAST = 0.02  # of the head's area: less is a collar
 
 
 class LongHair:
@@ -40,7 +41,11 @@ class LongHair:
         part, allowed, known = image[box][::2, ::2], zone[box][::2, ::2], head[box][::2, ::2]
         radius = _RADIUS * geometry.height_px / 2
         hair = closed(self._colour.mask(part) & (allowed | known), radius)
-        locks = joined_to((grown(shrunk(hair, radius), radius) & allowed) | known, known)
+        # A lock hangs on hair; a dark collar touches the jaw.
+        locks = grown(shrunk(hair, radius), radius) & (allowed | known)
+        locks = joined_to(locks, locks & known)
+        if np.count_nonzero(locks & ~known) < _LEAST * np.count_nonzero(head[::2, ::2]):
+            return result
         size = (box[1].stop - box[1].start, box[0].stop - box[0].start)
         result[box] = cv2.resize(locks.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool) & zone[box]
         return result
