@@ -21,6 +21,6 @@ def composite(density: Tensor, colour: Tensor, step: Tensor) -> tuple[Tensor, Te
         ``colour + (1 - opacity) * background``.
     """
     thickness = density * step.detach().unsqueeze(1)
-    before = torch.cumsum(thickness, dim=1) - thickness
+    before = torch.nn.functional.pad(torch.cumsum(thickness[:, :-1], dim=1), (1, 0))
     weight = torch.exp(-before) * -torch.expm1(-thickness)
     return (weight.unsqueeze(-1) * colour).sum(dim=1), weight.sum(dim=1, keepdim=True)

@@ -38,11 +38,12 @@ class _Perceptron(torch.autograd.Function):
         features, biases, *weights = (tensor.detach().contiguous() for tensor in tensors)
         blocks, columns = _blocks(features.shape[1], biases.shape[0])
         first, second, last = (_padded(weight) for weight in weights[:3])
-        kept = len(blocks) if any(context.needs_input_grad) else 0
-        hidden = torch.empty(kept, 2, len(first), columns)
+        wanted = any(context.needs_input_grad)
+        hidden = torch.empty(len(blocks) if wanted else 0, 2, len(first), columns)
         output = torch.empty(weights[2].shape[0], features.shape[1])
-        _forward(features.numpy(), biases.numpy(), first, second, last, weights[3].numpy(), blocks, columns, hidden.numpy(), output.numpy())
-        if kept:
+        arguments = (features.numpy(), biases.numpy(), first, second, last, weights[3].numpy(), blocks, columns)
+        _forward(*arguments, hidden.numpy(), output.numpy())
+        if wanted:
             context.save_for_backward(features, biases, *weights, hidden)
         return output
 
@@ -57,10 +58,9 @@ class _Perceptron(torch.autograd.Function):
         to_biases = np.zeros((len(blocks), 2, biases.shape[2]), dtype=np.float32)
         to_features = torch.empty_like(features)
         gradient = gradients[0].float().contiguous().numpy()
-        _backward(
-            features.numpy(), gradient, hidden.numpy(), *transposed, blocks, columns,
-            *to_weights, to_last_bias, to_biases, to_features.numpy(),
-        )  # fmt: skip
+        given = (features.numpy(), gradient, hidden.numpy(), *transposed, blocks, columns)
+        wanted: tuple[np.ndarray, ...] = (*to_weights, to_last_bias, to_biases, to_features.numpy())
+        _backward(*given, *wanted)
         summed = [_cut(partial, weight) for partial, weight in zip([*to_weights, to_last_bias], weights, strict=True)]
         of_frames = torch.zeros_like(biases).index_add_(0, torch.from_numpy(blocks[:, 0]), torch.from_numpy(to_biases))
         return (to_features, of_frames, *summed)

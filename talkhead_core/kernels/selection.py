@@ -92,7 +92,7 @@ def select_kernel(kernels: Registry[Any], name: str, device_type: str) -> tuple[
     if name in kernels or not _known(name):
         return name, _loaded(kernels, name, device_type)
     causes = []
-    for candidate in _FASTEST_FIRST.get(device_type, ("torch",)):
+    for candidate in filter(kernels.__contains__, _FASTEST_FIRST.get(device_type, ("torch",))):
         try:
             return candidate, _loaded(kernels, candidate, device_type)
         except NotAvailableError as error:
@@ -105,8 +105,6 @@ def _known(name: str) -> bool:
 
 
 def _loaded(kernels: Registry[Any], name: str, device_type: str) -> Callable[..., Any]:
-    if name not in kernels:
-        kernels.get(name)
     if name == "numba" and device_type != "cpu":
         raise NotAvailableError(f"{kernels.kind} 'numba' runs on the processor, and the model is on {device_type}; choose auto or torch")
     kernel = kernels.get(name)

@@ -1,0 +1,250 @@
+"""Every kernel against the torch reference: values and gradients, at any size, to the border and beyond."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are first imported: Triton's programs then run on the processor
+
+from talkhead_core.errors import NotAvailableError, ParameterError
+from talkhead_core.kernels import HashLayout, ShellGeometry, hash_kernels, perceptron_kernels, select_kernel, shell_kernels
+from talkhead_core.registry import Registry
+
+DEVICE = {"torch": "cpu", "numba": "cpu", "triton": "cuda" if torch.cuda.is_available() else "cpu"}
+LAYOUTS = {
+    "dense": HashLayout(levels=3, features=1, base_resolution=4, finest_resolution=12, log2_entries=10),
+    "hashed": HashLayout(levels=2, features=2, base_resolution=40, finest_resolution=90, log2_entries=8),
+    "both": HashLayout(levels=5, features=1, base_resolution=7, finest_resolution=64, log2_entries=9),
+    "both, two features": HashLayout(levels=4, features=2, base_resolution=8, finest_resolution=50, log2_entries=9),
+    "one cell short of dense": HashLayout(levels=1, features=1, base_resolution=16, finest_resolution=16, log2_entries=8),
+}
+
+
+def kernel(kernels: Registry, name: str):
+    if name == "triton" and importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed: pip install 'talkhead[gpu]'")
+    return kernels.get(name)
+
+
+def others(kernels: Registry) -> list[str]:
+    return [name for name in kernels if name != "torch"]
+
+
+def values_and_gradients(function, inputs: list[Tensor], device: str) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs of ``function`` and the gradients of a fixed random sum of them in every floating input."""
+    leaves = [value.to(device).detach().requires_grad_(value.is_floating_point()) for value in inputs]
+    outputs = function(*leaves)
+    outputs = list(outputs) if isinstance(outputs, tuple) else [outputs]
+    generator = torch.Generator().manual_seed(7)
+    total = sum((output.float().cpu() * torch.randn(output.shape, generator=generator)).sum() for output in outputs)
+    gradients = torch.autograd.grad(total, [leaf for leaf in leaves if leaf.requires_grad])
+    return [output.detach().cpu() for output in outputs], [gradient.cpu() for gradient in gradients]
+
+
+def assert_same(measured: list[Tensor], wanted: list[Tensor], tolerance: float = 2e-6) -> None:
+    for value, reference in zip(measured, wanted, strict=True):
+        assert value.shape == reference.shape
+        scale = reference.abs().max().clamp_min(1e-6) if reference.numel() else 1.0
+        torch.testing.assert_close(value / scale, reference / scale, rtol=0, atol=tolerance)
+
+
+def random_points(samples: int) -> Tensor:
+    """Points inside, outside and exactly on the border, on grid lines and in the corners."""
+    points = torch.rand(3, samples, generator=torch.Generator().manual_seed(samples)) * 1.4 - 0.2
+    x = [0.0, 1.0, 0.5, 1.0, 0.0, -3.0, 7.0]
+    y = [0.0, 1.0, 0.25, 0.0, 1.0, 0.3, -1.0]
+    special = torch.tensor([x, y, [1.0, 1.0, 0.125, 0.5, 0.75, 2.0, 0.5]])
+    count = min(samples, special.shape[1])
+    points[:, :count] = special[:, :count]
+    return points
+
+
+@pytest.mark.parametrize("samples", [0, 1, 7, 257])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("name", others(hash_kernels))
+def test_hash_kernels_agree_with_the_reference(name: str, layout: HashLayout, samples: int) -> None:
+    encode = kernel(hash_kernels, name)
+    table = torch.randn(layout.entries, layout.features, generator=torch.Generator().manual_seed(3))
+    inputs = [random_points(samples), table]
+    wanted = values_and_gradients(lambda p, t: hash_kernels.get("torch")(p, t, layout), inputs, "cpu")
+    measured = values_and_gradients(lambda p, t: encode(p, t, layout), inputs, DEVICE[name])
+    assert measured[0][0].shape == (layout.output_channels, samples)
+    assert_same(measured[0], wanted[0])
+    assert_same(measured[1], wanted[1])
+
+
+@pytest.mark.parametrize("name", others(hash_kernels))
+def test_a_nan_point_reads_an_entry_of_the_table(name: str) -> None:
+    layout = LAYOUTS["both"]
+    table = torch.randn(layout.entries, 1)
+    output = kernel(hash_kernels, name)(torch.full((3, 5), float("nan"), device=DEVICE[name]), table.to(DEVICE[name]), layout)
+    assert output.cpu().nan_to_num().abs().max() <= table.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("frames", "per_frame", "channels", "hidden", "outputs"),
+    [(1, 0, 42, 64, 4), (1, 1, 6, 8, 4), (3, 5, 5, 10, 3), (2, 257, 42, 64, 4), (1, 1025, 37, 30, 1), (16, 96, 42, 48, 4)],
+)
+@pytest.mark.parametrize("name", others(perceptron_kernels))
+def test_perceptron_kernels_agree_with_the_reference(
+    name: str, frames: int, per_frame: int, channels: int, hidden: int, outputs: int
+) -> None:
+    generator = torch.Generator().manual_seed(per_frame)
+    sizes = [(channels, frames * per_frame), (frames, 2, hidden), (hidden, channels), (hidden, hidden), (outputs, hidden), (outputs,)]
+    inputs = [torch.randn(size, generator=generator) for size in sizes]
+    inputs[2:5] = [weight / weight.shape[1] ** 0.5 for weight in inputs[2:5]]
+    wanted = values_and_gradients(perceptron_kernels.get("torch"), inputs, "cpu")
+    measured = values_and_gradients(kernel(perceptron_kernels, name), inputs, DEVICE[name])
+    assert_same(measured[0], wanted[0])
+    assert_same(measured[1], wanted[1], tolerance=5e-6)  # sums over a thousand samples in another order
+
+
+def test_the_perceptron_keeps_a_nan_visible() -> None:
+    inputs = [torch.randn(8, 20), torch.randn(1, 2, 8), torch.randn(8, 8), torch.randn(8, 8), torch.randn(4, 8), torch.randn(4)]
+    inputs[2][3, 3] = float("nan")
+    assert torch.isnan(perceptron_kernels.get("numba")(*inputs)).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", ["avx2", "avx512 elsewhere than on Zen", "128 bits"])
+def test_the_vector_tiles_are_right_for_other_processors(lanes: str) -> None:
+    cpu, features = {
+        "avx2": ("haswell", ""),
+        "avx512 elsewhere than on Zen": ("skylake-avx512", ""),
+        "128 bits": ("nehalem", ""),
+    }[lanes]
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        pytest.skip("names x86 processors")
+    script = (
+        "import llvmlite.binding as b, numba, torch\n"
+        f"kept = b.get_host_cpu_features(); chosen = {lanes!r}\n"
+        "allowed = {'avx2': ('avx', 'avx2', 'fma'), '128 bits': ()}.get(chosen, tuple(kept))\n"
+        "features = b.FeatureMap({k: v and (k in allowed or not k.startswith(('avx', 'fma'))) for k, v in kept.items()})\n"
+        "b.get_host_cpu_features, b.get_host_cpu_name = lambda: features, lambda: 'test'\n"
+        "from tests.test_kernels import test_perceptron_kernels_agree_with_the_reference as check\n"
+        "check('numba', 2, 257, 42, 64, 4)\n"
+        "from talkhead_core.kernels import vector_tiles\n"
+        "print(vector_tiles._LANES, vector_tiles._VECTORS)\n"
+    )
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": os.devnull}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == {"avx2": ["8", "2"], "128 bits": ["4", "4"]}.get(lanes, ["8", "4"])
+
+
+def geometry(device: str, map_px: int = 9, size_px: int = 40) -> ShellGeometry:
+    generator = torch.Generator().manual_seed(5)
+    angles = torch.randn(4, 3, 3, generator=generator)
+    rotation = torch.linalg.qr(angles)[0]
+    return ShellGeometry(
+        maps=torch.randint(-9000, 9000, (4, map_px, map_px, 5), generator=generator, dtype=torch.int16).to(device),
+        depth_origin_cm=(60 + 10 * torch.rand(4, generator=generator)).to(device),
+        inverse_rotation=rotation.to(device),
+        camera_centre_cm=torch.randn(4, 3, generator=generator).mul(40).to(device),
+        centre_cm=torch.tensor([0.3, -1.0, 2.0], device=device),
+        half_extent_cm=14.0,
+        focal_px=90.0,
+        size_px=size_px,
+    )
+
+
+@pytest.mark.parametrize(("rays", "samples"), [(0, 3), (1, 1), (131, 3), (1000, 6)])
+@pytest.mark.parametrize("name", others(shell_kernels))
+def test_shell_kernels_agree_with_the_reference(name: str, rays: int, samples: int) -> None:
+    generator = torch.Generator().manual_seed(rays)
+    row = torch.randint(0, 4, (rays,), generator=generator)
+    pixel = torch.rand(rays, 2, generator=generator) * 44 - 2  # over the image's edge too
+    pixel[:4] = torch.tensor([[0.0, 0.0], [40.0, 40.0], [0.5, 39.5], [20.0, 20.0]])[:rays]
+    jitter = torch.rand(rays, samples, generator=generator)
+    wanted = shell_kernels.get("torch")(geometry("cpu"), row, pixel, jitter)
+    device = DEVICE[name]
+    points, step = kernel(shell_kernels, name)(geometry(device), row.to(device), pixel.to(device), jitter.to(device))
+    assert points.shape == (3, rays * samples)
+    torch.testing.assert_close(points.cpu(), wanted[0], rtol=0, atol=2e-5)  # float32 at 80 cm from the camera, over a box of 28 cm
+    torch.testing.assert_close(step.cpu(), wanted[1], rtol=1e-5, atol=1e-5)
+
+
+def test_samples_of_the_shell_lie_where_geometry_says() -> None:
+    """One ray by hand: a frontal camera 80 cm away, a shell 2 cm thick at 80 cm, no displacement."""
+    from talkhead_core.kernels.shell_geometry import DEPTH_SCALE_CM
+
+    maps = torch.zeros(1, 8, 8, 5, dtype=torch.int16)
+    maps[..., 1] = round(1.0 / DEPTH_SCALE_CM)
+    frontal = ShellGeometry(
+        maps=maps,
+        depth_origin_cm=torch.tensor([80.0]),
+        inverse_rotation=torch.eye(3)[None],
+        camera_centre_cm=torch.tensor([[0.0, 0.0, 80.0]]),
+        centre_cm=torch.zeros(3),
+        half_extent_cm=10.0,
+        focal_px=400.0,
+        size_px=100,
+    )
+    pixel, row, middle = torch.tensor([[60.0, 45.0]]), torch.zeros(1, dtype=torch.int64), torch.full((1, 2), 0.5)
+    wanted = [[80 * 10 / 400, 80 * 5 / 400, 0.0]]
+    for name in shell_kernels:
+        points, step = kernel(shell_kernels, name)(frontal, row, pixel, middle) if DEVICE[name] == "cpu" else (None, None)
+        if points is None:
+            continue
+        head = (points - 0.5) * 20
+        torch.testing.assert_close(head.mean(dim=1)[None], torch.tensor(wanted), rtol=0, atol=1e-4)
+        torch.testing.assert_close(head[2], torch.tensor([0.5, -0.5]), rtol=0, atol=1e-3)  # the nearer first
+        assert step.item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_kernels_are_deterministic_whatever_the_number_of_threads() -> None:
+    import numba
+
+    layout = LAYOUTS["both"]
+    inputs = [random_points(3000), torch.randn(layout.entries, 1, generator=torch.Generator().manual_seed(1))]
+    weights = [torch.randn(15, 3000), torch.randn(3, 2, 24), torch.randn(24, 15), torch.randn(24, 24), torch.randn(4, 24), torch.randn(4)]
+    results = []
+    for threads in {1, numba.config.NUMBA_NUM_THREADS}:
+        before = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        hashed = values_and_gradients(lambda p, t: hash_kernels.get("numba")(p, t, layout), inputs, "cpu")
+        results.append(sum(hashed, []) + sum(values_and_gradients(perceptron_kernels.get("numba"), weights, "cpu"), []))
+        numba.set_num_threads(before)
+    for one in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], one, strict=True))
+
+
+def test_a_kernel_that_cannot_run_says_why() -> None:
+    with pytest.raises(NotAvailableError, match="numba.*runs on the processor.*cuda"):
+        select_kernel(hash_kernels, "numba", "cuda")
+    with pytest.raises(ParameterError, match="no hash kernel called 'tritn'.*Did you mean 'triton'"):
+        select_kernel(hash_kernels, "tritn", "cpu")
+    missing = Registry("hash kernel", {"torch": "talkhead_core.kernels.hash_torch:encode", "triton": "a_package_nobody_has:encode"})
+    with pytest.raises(NotAvailableError, match="hash kernel 'triton' needs a package that is not installed: No module named 'a_package"):
+        select_kernel(missing, "triton", "cuda")
+    assert select_kernel(missing, "auto", "cuda")[0] == "torch"
+    nothing = Registry("hash kernel", {"numba": "no_numba:encode", "torch": "no_torch:encode"})
+    with pytest.raises(NotAvailableError, match="(?s)no hash kernel loads on cpu: numba:.*no_numba.*torch:.*no_torch"):
+        select_kernel(nothing, "auto", "cpu")
+
+
+def test_triton_on_a_processor_is_refused_without_its_interpreter() -> None:
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed: pip install 'talkhead[gpu]'")
+    script = (
+        "from talkhead_core.kernels import hash_kernels, select_kernel\n"
+        "try:\n    select_kernel(hash_kernels, 'triton', 'cpu')\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True).stdout
+    assert said.startswith("NotAvailableError hash kernel 'triton' needs a CUDA device"), said
+
+
+def test_auto_takes_the_compiled_kernels() -> None:
+    for kernels in (hash_kernels, perceptron_kernels, shell_kernels):
+        assert select_kernel(kernels, "auto", "cpu")[0] == "numba"
+    assert select_kernel(perceptron_kernels, "triton", "cuda")[0] == "torch"  # there is no Triton perceptron
