@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flows.dvc_lock_file import kept_dvc_lock
+from flows.dvc_locks import kept_dvc_lock
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import StageEvent, reproduce
 from flows.workspace import Workspace

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from flows.child_process import started
+from flows.dvc_locks import release_dead_holders
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
 
@@ -73,6 +74,7 @@ def reproduce(workspace: Workspace, speaker: str, stages: Sequence[str], *, alon
     Raises:
         StageFailedError: a stage failed; what it wrote before is kept, and its log is named.
     """
+    release_dead_holders(workspace)
     command = ["dvc", "--wait-for-lock", "repro", *(["--single-item"] if alone else []), *(f"{stage}@{speaker}" for stage in stages)]
     with started(command, workspace.root) as process, _Transcript(workspace, speaker) as transcript:
         assert process.stdout is not None

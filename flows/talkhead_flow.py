@@ -18,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub_if_changed
-from flows.dvc_lock_file import kept_dvc_lock
+from flows.dvc_locks import kept_dvc_lock
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import Outcome, StageEvent, reproduce
 from flows.stage_status import speaker_status

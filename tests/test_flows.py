@@ -14,6 +14,7 @@ import pytest
 from dvc.repo import Repo
 
 from flows.child_process import child_environment
+from flows.dvc_locks import release_dead_holders
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import Outcome, StageFailedError, reproduce
 from flows.stage_status import speaker_status
@@ -187,6 +188,36 @@ def test_spoiled_dvc_lock_is_put_back(tmp_path: Path) -> None:
     result = talkhead(root, "run", "--speaker", "ada")
     assert result.returncode == 0, result.stderr
     assert ran(root) == []
+
+
+@pytest.mark.parametrize("content", ["zombie", "another program", "cut short"])
+def test_lock_of_a_killed_dvc_does_not_block(tmp_path: Path, content: str) -> None:
+    """A zombie keeps its process number for as long as nobody reaps it."""
+    root = make_toy_workspace(tmp_path)
+    add_speaker(root, "ada")
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60 if __import__('sys').argv[1] == 'stay' else 0)",
+                              "stay" if content == "another program" else "end"])  # fmt: skip
+    if content == "zombie":
+        _wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split(")")[1].split()[0] == "Z")
+    holder = {"pid": child.pid, "cmd": "dvc repro"}
+    entries = json.dumps({"write": {str(root / "data/ada/ingest/clip.mkv"): holder}, "read": {}})
+    (root / ".dvc/tmp").mkdir(exist_ok=True)
+    (root / ".dvc/tmp/rwlock").write_text(entries[:40] if content == "cut short" else entries)
+    assert _outcomes(root, "ada", ["ingest"]) == {"ingest": Outcome.RAN}
+    child.kill()
+    child.wait()
+
+
+def test_lock_of_a_living_dvc_is_kept(tmp_path: Path) -> None:
+    root = make_toy_workspace(tmp_path)
+    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dvc"])
+    entries = {"write": {"a": {"pid": living.pid, "cmd": "dvc repro"}}, "read": {"b": [{"pid": 2**22 + 1, "cmd": "dvc repro"}]}}
+    (root / ".dvc/tmp").mkdir(exist_ok=True)
+    (root / ".dvc/tmp/rwlock").write_text(json.dumps(entries))
+    release_dead_holders(Workspace(root))
+    assert json.loads((root / ".dvc/tmp/rwlock").read_text()) == {"write": entries["write"], "read": {}}
+    living.kill()
+    living.wait()
 
 
 def test_stages_run_one_by_one_as_an_orchestrator_would(tmp_path: Path) -> None:

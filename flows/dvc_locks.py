@@ -1,0 +1,104 @@
+"""DVC's own files survive what can happen to it.
+
+``dvc.lock`` (what has run) is written in place; cut short by a full disk, it no longer validates and every later command fails
+on it. A copy of the last good one is kept, and put back when the file is spoiled: at worst, stages that had run are restored
+from the run cache.
+
+``.dvc/tmp/rwlock`` (who is at work on which file) keeps the entries of a killed DVC until its process number is free, which a
+zombie is not: where nothing reaps orphans, as in many containers, the next run would be refused for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+import zc.lockfile
+
+from flows.workspace import Workspace
+from talkhead_core.artifacts import write_text
+from talkhead_core.errors import TalkheadError
+
+__all__ = ["kept_dvc_lock", "release_dead_holders"]
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, just as safe
+_SECONDS_TO_WAIT = 10.0
+
+
+@contextmanager
+def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
+    """Restore ``dvc.lock`` from the kept copy if it is spoiled now, and keep a new copy when the block ends.
+
+    Raises:
+        TalkheadError: it is spoiled and there is no copy.
+    """
+    lock, copy = workspace.root / "dvc.lock", workspace.private / "dvc.lock.good"
+    if lock.exists() and _content(lock) is None:
+        good = _content(copy)
+        if good is None:
+            raise TalkheadError("dvc.lock is not valid and no copy was kept; remove it (results come back from DVC's run cache)")
+        write_text(lock, good)
+    try:
+        yield
+    finally:
+        content = _content(lock)
+        if content is not None and content != _content(copy):
+            write_text(copy, content)
+
+
+def release_dead_holders(workspace: Workspace) -> None:
+    """Take the entries of DVC processes that no longer work out of ``.dvc/tmp/rwlock``, under DVC's own guard."""
+    path = workspace.root / ".dvc" / "tmp" / "rwlock"
+    if not path.is_file() or path.read_bytes() in (b"", b'{"write": {}, "read": {}}', b'{"read": {}, "write": {}}'):
+        return
+    with _guarded(path.with_name("rwlock.lock")):
+        try:
+            entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            entries = {}
+        written = {name: holder for name, holder in entries.get("write", {}).items() if _works(holder)}
+        read = {name: [holder for holder in holders if _works(holder)] for name, holders in entries.get("read", {}).items()}
+        write_text(path, json.dumps({"write": written, "read": {name: holders for name, holders in read.items() if holders}}))
+
+
+def _works(holder: dict[str, Any]) -> bool:
+    """Whether the process is there, is no zombie, and is a DVC: numbers are used again."""
+    try:
+        process = psutil.Process(int(holder["pid"]))
+        return process.status() != psutil.STATUS_ZOMBIE and any("dvc" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    deadline = time.monotonic() + _SECONDS_TO_WAIT
+    while True:
+        try:
+            guard = zc.lockfile.LockFile(str(path))
+            break
+        except zc.lockfile.LockError as error:
+            if time.monotonic() > deadline:
+                raise TalkheadError(f"{path} is held by another process for more than {_SECONDS_TO_WAIT:.0f} s; try again") from error
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        guard.close()
+
+
+def _content(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+        valid = isinstance(yaml.load(text, Loader=_LOADER), dict)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return text if valid else None
