@@ -11,7 +11,7 @@ from flows.speaker_registration import Registration, consent_from_statement, reg
 from flows.stage_runs import Outcome, StageEvent, run_task
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
-from talkhead_core.consent import Consent, statement_hash
+from talkhead_core.consent import Consent, read_consent, statement_hash
 from talkhead_core.speakers import read_yaml
 
 __all__ = ["DEMO_SPEAKER", "demo_speech", "make_demo_speaker"]
@@ -41,14 +41,16 @@ def make_demo_speaker(workspace: Workspace, profile: str, config: str | None, sh
         record.unlink(missing_ok=True)
         run_task(workspace, "make_demo", ["--out", folder, "--profile", profile], show)
         write_json(record, {"signature": signature})
-    ask = None if (folder / "consent.json").is_file() else lambda: _consent(folder / "consent.txt")
     request = Registration(speaker=DEMO_SPEAKER, video=video, profile=profile, config=config, replace=True, examine=False)
-    register(workspace, request, ask, show)
+    register(workspace, request, lambda: _consent(folder), show)
 
 
-def _consent(statement: Path) -> Consent:
-    """What the demo says of itself, hashed as a signed document would be."""
-    return replace(consent_from_statement(_CONSENT, synthetic=True), statement_sha256=statement_hash(statement.read_bytes()))
+def _consent(folder: Path) -> Consent:
+    """The record there is, or what the demo says of itself, hashed as a signed document would be."""
+    if (folder / "consent.json").is_file():
+        return read_consent(folder / "consent.json", DEMO_SPEAKER)
+    statement = (folder / "consent.txt").read_bytes()
+    return replace(consent_from_statement(_CONSENT, synthetic=True), statement_sha256=statement_hash(statement))
 
 
 def _signature(workspace: Workspace, profile: str) -> str:

@@ -97,6 +97,9 @@ def test_demo_runs_once(tmp_path: Path) -> None:
     assert read_speakers(root / "speakers.yaml")["demo"].profile == "demo"
     assert talkhead(root, "demo", "--json").stdout == first.stdout
     assert ran(root) == []
+    (root / "speakers.yaml").write_text("speakers: {}\n")
+    assert talkhead(root, "demo", "--json").stdout == first.stdout, "registered again, by the record that there is"
+    assert ran(root) == []
     (root / "out/demo/speech.mp4").write_text("spoiled")
     assert talkhead(root, "demo").returncode == 0
     assert ran(root) == ["dub@demo"]
