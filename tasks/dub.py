@@ -23,6 +23,7 @@ from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.compositing.paste_back import PasteBack
 from talkhead_core.errors import FootageError, InputError
 from talkhead_core.face.lip_codes import LipCodes
+from talkhead_core.kernels import select_device
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.frame_access import FrameAccess
 from talkhead_core.media.mux import mux
@@ -55,6 +56,7 @@ class DubConfig:
         size_px: side of the video; 0 takes the size the model was trained at.
         samples: samples a ray.
         feather: width of the head region's soft edge, as a part of the frame's side.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         silence_fade_frames: over how many frames the mouth closes in silence; 0 at once.
         silence_gate: close the mouth in silence.
     """
@@ -64,6 +66,7 @@ class DubConfig:
     size_px: int = 0
     samples: int = 3
     feather: float = 0.02
+    device: str = "auto"
     silence_fade_frames: int = 5
     silence_gate: bool = True
 
@@ -91,7 +94,7 @@ def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"
         raise FootageError(audio_path, "is silent", "give a recording of speech")
     ingest = read_json(stage.inputs("ingest") / "ingest.json")
     fps, clip_px = Fraction(ingest["clip"]["fps"]), int(ingest["clip"]["width"])
-    model = SpeakerModel.load(stage.inputs("train_torso"))
+    model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
     track = load_track(stage.inputs("track_head") / "track.safetensors", clip_px)
     frames = max(1, math.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * fps))
     codes = _lip_codes(stage, model, track, audio, fps, frames, config)

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from talkhead_core.artifacts import whole_file, write_json
+from talkhead_core.kernels import select_device
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.rendering.held_out import render_held_out
@@ -34,16 +35,18 @@ class RenderConfig:
     Args:
         samples: samples a ray.
         feather: width of the head region's soft edge, as a part of the frame's side.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     samples: int = 3
     feather: float = 0.02
+    device: str = "auto"
 
 
 def run(stage: Stage) -> None:
     """Write the held-out videos and ``render.json``."""
     config = stage.section(RenderConfig)
-    model = SpeakerModel.load(stage.inputs("train_torso"))
+    model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
     dataset = load_dataset(stage, model.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
     renderer = PortraitRenderer(model, dataset.track.camera(model.size_px), samples=config.samples, feather=config.feather)

@@ -13,15 +13,14 @@ from talkhead_core.artifacts import whole_file
 from talkhead_core.face.lip_codes import LipCodes, mouth_opening_cm
 from talkhead_core.face.upper_face_codes import UpperFaceCodes
 from talkhead_core.fields.head_field import HeadFieldConfig
+from talkhead_core.kernels import select_device
 from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig, measured_reach
-from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.training.checkpoints import CheckpointStore, signature
 from talkhead_core.training.head_training import HeadTrainer, HeadTrainingConfig
 from talkhead_core.training.lip_training import LipTrainingConfig, predict_lip_codes, train_lip_encoder
 from talkhead_core.training.portrait_dataset import PortraitDataset
-from talkhead_core.training.ray_sampling import mouth_boxes
 from talkhead_core.types import Label
 from tasks.speaker_data import load_dataset, load_features
 from tasks.stage import Stage, main
@@ -38,6 +37,7 @@ class TrainCoarseConfig:
         shell: sizes of the shell.
         lips: training of the lip encoder.
         upper_face_codes: how many codes eyes and brows get.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     size_px: int = 256
@@ -46,6 +46,7 @@ class TrainCoarseConfig:
     shell: HeadShellConfig = dataclasses.field(default_factory=HeadShellConfig)
     lips: LipTrainingConfig = dataclasses.field(default_factory=LipTrainingConfig)
     upper_face_codes: int = 6
+    device: str = "auto"
 
 
 def run(stage: Stage) -> None:
@@ -53,7 +54,7 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainCoarseConfig)
     dataset = load_dataset(stage, config.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
-    train_head(stage, initial_model(dataset, features, config, stage), dataset, config.head)
+    train_head(stage, initial_model(dataset, features, config, stage), dataset, config.head, select_device(config.device))
 
 
 def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage) -> SpeakerModel:
@@ -112,13 +113,8 @@ def _lip_scores(model: SpeakerModel, features: np.ndarray, codes: np.ndarray, da
     }
 
 
-def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, config: HeadTrainingConfig) -> None:
+def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, config: HeadTrainingConfig, device: torch.device) -> None:
     """Train the head field of ``model`` and write the stage's outputs; also serves ``train_fine``."""
-    track = dataset.track
-    codes = model.lip_codes.encode(track.mesh_cm, track.shape_cm)
-    expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
-    shell_codes = model.shell_codes(codes, expression)
-    cache = ShellCache(model.head.shell, track.camera(dataset.size_px), track.rotation, track.translation_cm, shell_codes, stage.progress)
     inputs = [stage.inputs("ingest") / "clip.mkv", stage.inputs("track_head") / "track.safetensors", stage.inputs("segment") / "labels.mkv"]
     if stage.name != "train_coarse":
         inputs.append(stage.inputs("train_coarse") / "model.safetensors")
@@ -126,17 +122,8 @@ def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, conf
         dataclasses.asdict(config), dataclasses.asdict(model.head.config), dataclasses.asdict(model.head.shell.config), *inputs
     )
     store = CheckpointStore(stage.root / "checkpoints" / stage.speaker / stage.name / run_id)
-    trainer = HeadTrainer(
-        head=model.head,
-        dataset=dataset,
-        cache=cache,
-        conditions=(codes, model.standardised(expression)),
-        boxes=mouth_boxes(model.head.shell, dataset, shell_codes),
-        config=config,
-        store=store,
-    )
-    history = trainer.train(stage.progress)
-    model.appearance = model.head.appearance.detach()[dataset.train_ids].mean(dim=0).numpy()
+    history = HeadTrainer.for_model(model.to(device), dataset, config, store, stage.progress).train(stage.progress)
+    model.appearance = model.head.appearance.detach()[dataset.train_ids].mean(dim=0).cpu().numpy()
     model.record[stage.name] = {"steps": config.iterations, "signature": run_id, "kernel": model.head.field.encoder.kernel_name}
     write_history(stage, history)
     model.save(stage.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from talkhead_core.kernels import select_device
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.head_training import HeadTrainingConfig
 from tasks.speaker_data import load_dataset
@@ -18,9 +19,11 @@ class TrainFineConfig:
 
     Args:
         head: training of the head field.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     head: HeadTrainingConfig = dataclasses.field(default_factory=HeadTrainingConfig)
+    device: str = "auto"
 
 
 def run(stage: Stage) -> None:
@@ -28,7 +31,7 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainFineConfig)
     model = SpeakerModel.load(stage.inputs("train_coarse"))
     dataset = load_dataset(stage, model.size_px)
-    train_head(stage, model, dataset, config.head)
+    train_head(stage, model, dataset, config.head, select_device(config.device))
 
 
 if __name__ == "__main__":

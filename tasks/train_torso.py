@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
+from talkhead_core.kernels import select_device
 from talkhead_core.media.video_reader import read_gray_frames
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.torso_training import TorsoTrainingConfig, train_torso_field
@@ -25,10 +26,12 @@ class TrainTorsoConfig:
     Args:
         torso: training.
         field: sizes of the torso field.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     torso: TorsoTrainingConfig = dataclasses.field(default_factory=TorsoTrainingConfig)
     field: TorsoFieldConfig = dataclasses.field(default_factory=TorsoFieldConfig)
+    device: str = "auto"
 
 
 def run(stage: Stage) -> None:
@@ -40,7 +43,7 @@ def run(stage: Stage) -> None:
     masks = read_gray_frames(stage.inputs("flow_masks") / "transient.mkv")
     transient = np.stack([cv2.resize(mask, size, interpolation=cv2.INTER_AREA) for mask in masks])
     torch.manual_seed(config.torso.seed)
-    model.torso = TorsoField(config.field)
+    model.torso = TorsoField(config.field).to(select_device(config.device))
     history = train_torso_field(model.torso, dataset, transient, config.torso, stage.progress)
     model.record[stage.name] = {"steps": config.torso.iterations, "parameters": dataclasses.asdict(config.torso)}
     write_history(stage, history)

@@ -1,5 +1,6 @@
 """Compiled kernels beside their torch references; ``select_kernel`` picks."""
 
+from talkhead_core.kernels.devices import select_device
 from talkhead_core.kernels.hash_layout import HashLayout
 from talkhead_core.kernels.selection import (
     CompositingKernel,
@@ -24,6 +25,7 @@ __all__ = [
     "compositing_kernels",
     "hash_kernels",
     "perceptron_kernels",
+    "select_device",
     "select_kernel",
     "shell_kernels",
 ]

@@ -59,7 +59,7 @@ class PortraitRenderer:
         size = self.camera.width
         shell = self.model.head.shell
         codes = self.model.shell_codes(lip_codes[None], expression[None])
-        cache = ShellCache(shell, self.camera, rotation[None], translation_cm[None], codes)
+        cache = ShellCache(shell, self.camera, rotation[None], translation_cm[None], codes, device=self.model.head.device)
         region = shell.region(cache.covered[0], size, self.feather * size)
         flat = np.flatnonzero(region > 0)
         pixel = np.stack([flat % size, flat // size], axis=1).astype(np.float32) + np.float32(0.5)
@@ -75,12 +75,13 @@ class PortraitRenderer:
         field, size = self.model.torso, self.camera.width
         if field is None:
             return plate
-        centres = (torch.arange(size, dtype=torch.float32) + 0.5) / size
+        device = field.anchors_cm.device
+        centres = (torch.arange(size, dtype=torch.float32, device=device) + 0.5) / size
         v, u = torch.meshgrid(centres, centres, indexing="ij")
         position = torch.stack([u, v], dim=2).view(1, -1, 2)
         pose = field.pose_code(
-            torch.from_numpy(rotation[None].astype(np.float32)),
-            torch.from_numpy(translation_cm[None].astype(np.float32)),
+            torch.from_numpy(rotation[None].astype(np.float32)).to(device),
+            torch.from_numpy(translation_cm[None].astype(np.float32)).to(device),
             self.camera.focal_px / size,
         )
         parts = []
@@ -88,5 +89,5 @@ class PortraitRenderer:
             with mixed_precision(pose.device):
                 colour, opacity = field(chunk, pose)
             parts.append(torch.cat([colour * opacity, opacity], dim=2)[0])
-        layers = torch.cat(parts).view(size, size, 4).numpy()
+        layers = torch.cat(parts).view(size, size, 4).cpu().numpy()
         return np.asarray(layers[..., :3] + (1.0 - layers[..., 3:]) * plate, dtype=np.float32)

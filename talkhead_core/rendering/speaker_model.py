@@ -56,6 +56,13 @@ class SpeakerModel:
     torso: TorsoField | None = None
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def to(self, device: torch.device) -> SpeakerModel:
+        """Move head and torso there, in place; the lip encoder, which runs once an audio, stays."""
+        self.head.to(device)
+        if self.torso is not None:
+            self.torso.to(device)
+        return self
+
     def expression(self, mesh_cm: FloatArray, shape_cm: FloatArray, measured: FloatArray) -> FloatArray:
         """A frame's expression ``[frames, E]``: what tracking measured of eyes and brows, then the upper-face codes.
 

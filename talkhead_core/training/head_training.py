@@ -19,10 +19,11 @@ from talkhead_core.errors import TrainingError
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.rendering.shell_cache import ShellCache
+from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.training.checkpoints import CheckpointStore, optimiser_tensors, restore_optimiser
 from talkhead_core.training.portrait_dataset import PortraitDataset
-from talkhead_core.training.ray_sampling import RayBatch, RaySampler
+from talkhead_core.training.ray_sampling import RayBatch, RaySampler, mouth_boxes
 from talkhead_core.training.structure_loss import multiscale_gradient_loss
 from talkhead_core.types import FloatArray, Label
 
@@ -117,6 +118,26 @@ class HeadTrainer:
         self._mean = copy.deepcopy(head.state_dict())
         self._rate_factor, self._rollbacks, self._seconds = 1.0, 0, 0.0
         self.history: list[dict[str, float]] = []
+
+    @classmethod
+    def for_model(
+        cls, model: SpeakerModel, dataset: PortraitDataset, config: HeadTrainingConfig, store: CheckpointStore, progress: Progress = silent
+    ) -> HeadTrainer:
+        """The trainer of a speaker's model, on the device the model is on; ``progress`` hears of the shell's maps."""
+        track, shell = dataset.track, model.head.shell
+        codes = model.lip_codes.encode(track.mesh_cm, track.shape_cm)
+        expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
+        shell_codes = model.shell_codes(codes, expression)
+        camera = track.camera(dataset.size_px)
+        return cls(
+            head=model.head,
+            dataset=dataset,
+            cache=ShellCache(shell, camera, track.rotation, track.translation_cm, shell_codes, progress, model.head.device),
+            conditions=(codes, model.standardised(expression)),
+            boxes=mouth_boxes(shell, dataset, shell_codes),
+            config=config,
+            store=store,
+        )
 
     def train(self, progress: Progress = silent) -> list[dict[str, float]]:
         """Run to the end, from the newest checkpoint if there is one.

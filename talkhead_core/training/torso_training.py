@@ -76,7 +76,8 @@ def train_torso_field(
         TrainingError: the loss was not a number.
     """
     size, train_ids = dataset.size_px, dataset.train_ids
-    rotation, translation = torch.from_numpy(dataset.track.rotation), torch.from_numpy(dataset.track.translation_cm)
+    device = field.anchors_cm.device
+    rotation, translation = (torch.from_numpy(part).to(device) for part in (dataset.track.rotation, dataset.track.translation_cm))
     focal = dataset.track.camera(size).focal_px / size
     with torch.no_grad():
         codes = field.pose_code(rotation[train_ids], translation[train_ids], focal)
@@ -84,7 +85,7 @@ def train_torso_field(
         field.pose_std.copy_(codes.std(dim=0) + 1e-3)
     pixels, labels = dataset.frames.reshape(len(dataset.frames), -1, 3), dataset.labels.reshape(len(dataset.labels), -1)
     weights = transient.reshape(len(transient), -1)
-    plate = torch.from_numpy(dataset.plate.reshape(-1, 3).astype(np.float32) / 255)
+    plate = torch.from_numpy(dataset.plate.reshape(-1, 3).astype(np.float32) / 255).to(device)
     tables = [p for name, p in field.named_parameters() if name.endswith("table")]
     others = [p for name, p in field.named_parameters() if not name.endswith("table") and name != "anchors_cm"]
     groups = [{"params": tables}, {"params": others}, {"params": [field.anchors_cm]}]
@@ -97,19 +98,20 @@ def train_torso_field(
         generator = np.random.default_rng((config.seed, step, 2))
         frames = generator.choice(train_ids, config.frames_per_step, replace=len(train_ids) < config.frames_per_step)
         flat = np.stack([torso.draw(frame, config.pixels_per_frame, config.torso_fraction, generator) for frame in frames])
-        target = torch.from_numpy(pixels[frames[:, None], flat].astype(np.float32) / 255)
+        target = torch.from_numpy(pixels[frames[:, None], flat]).to(device).float() / 255
         label = labels[frames[:, None], flat]
         known = label != Label.HEAD
         weight = known.astype(np.float32)
         if config.transient_weighting:
             weight *= 1.0 - weights[frames[:, None], flat].astype(np.float32) / 255
-        body = torch.from_numpy(((label == Label.TORSO) | (label == Label.NECK) | (label == Label.HANDS)).astype(np.float32)).unsqueeze(2)
+        person = (label == Label.TORSO) | (label == Label.NECK) | (label == Label.HANDS)
+        body = torch.from_numpy(person.astype(np.float32)).to(device).unsqueeze(2)
         position = (np.stack([flat % size, flat // size], axis=2).astype(np.float32) + np.float32(0.5)) / np.float32(size)
-        with mixed_precision(field.anchors_cm.device):
+        with mixed_precision(device):
             code = field.pose_code(rotation[frames], translation[frames], focal)
-            colour, opacity = field(torch.from_numpy(position), code)
-        rendered = opacity * colour + (1 - opacity) * plate[torch.from_numpy(flat)]
-        weight_t = torch.from_numpy(weight).unsqueeze(2)
+            colour, opacity = field(torch.from_numpy(position).to(device), code)
+        rendered = opacity * colour + (1 - opacity) * plate[torch.from_numpy(flat).to(device)]
+        weight_t = torch.from_numpy(weight).to(device).unsqueeze(2)
         mse = (weight_t * (rendered - target).square()).mean()
         loss = mse + config.opacity_weight * (weight_t * (opacity - body).square()).mean()
         fraction = step / max(1, config.iterations)
