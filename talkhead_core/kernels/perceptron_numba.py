@@ -22,7 +22,7 @@ __all__ = ["perceptron"]
 
 _MOST_COLUMNS = 512
 _COLUMN_STEP = 64
-_MOST_PARTIAL_SUMS = 32
+_MOST_GROUPS = 32
 _ZERO = np.float32(0.0)
 
 
@@ -52,7 +52,7 @@ class _Perceptron(torch.autograd.Function):
         features, biases, *weights, hidden = context.saved_tensors
         blocks, columns = _blocks(features.shape[1], biases.shape[0])
         transposed = [_padded(weight.t()) for weight in weights[:3]]
-        groups = max(1, min(_MOST_PARTIAL_SUMS, len(blocks)))
+        groups = max(1, min(_MOST_GROUPS, len(blocks)))
         to_weights = [np.zeros((groups, *weight.T.shape), dtype=np.float32) for weight in transposed]
         to_last_bias = np.zeros((groups, *weights[3].shape), dtype=np.float32)
         to_biases = np.zeros((len(blocks), 2, biases.shape[2]), dtype=np.float32)
@@ -156,24 +156,27 @@ def _pass_where_positive(activation, columns, gradient, total):  # type: ignore[
 
 @njit(parallel=True, cache=True)
 def _forward(features, biases, first, second, last, last_bias, blocks, most_columns, hidden, output):  # type: ignore[no-untyped-def]
-    keep = hidden.shape[0] > 0
-    for b in prange(blocks.shape[0]):
-        frame, start, count = blocks[b]
-        columns = (count + _COLUMN_STEP - 1) // _COLUMN_STEP * _COLUMN_STEP
-        h = hidden[b] if keep else np.empty((2, first.shape[0], most_columns), np.float32)
-        h1, h2 = h[0], h[1]
+    keep, count_of_blocks = hidden.shape[0] > 0, blocks.shape[0]
+    groups = min(_MOST_GROUPS, count_of_blocks)
+    for group in prange(groups):
+        scratch = np.empty((2, first.shape[0], most_columns), np.float32)
         x = np.empty((first.shape[1], most_columns), np.float32)
         out = np.empty((last.shape[0], most_columns), np.float32)
-        _copy_in(features, start, count, columns, x)
-        _fill_rows(biases[frame, 0], columns, h1)
-        _add_product(first, x, columns, h1)
-        _rectify(columns, h1)
-        _fill_rows(biases[frame, 1], columns, h2)
-        _add_product(second, h1, columns, h2)
-        _rectify(columns, h2)
-        _fill_rows(last_bias, columns, out)
-        _add_product(last, h2, columns, out)
-        _copy_out(out, start, count, output)
+        for b in range(group * count_of_blocks // groups, (group + 1) * count_of_blocks // groups):
+            frame, start, count = blocks[b]
+            columns = (count + _COLUMN_STEP - 1) // _COLUMN_STEP * _COLUMN_STEP
+            h = hidden[b] if keep else scratch
+            h1, h2 = h[0], h[1]
+            _copy_in(features, start, count, columns, x)
+            _fill_rows(biases[frame, 0], columns, h1)
+            _add_product(first, x, columns, h1)
+            _rectify(columns, h1)
+            _fill_rows(biases[frame, 1], columns, h2)
+            _add_product(second, h1, columns, h2)
+            _rectify(columns, h2)
+            _fill_rows(last_bias, columns, out)
+            _add_product(last, h2, columns, out)
+            _copy_out(out, start, count, output)
 
 
 @njit(parallel=True, cache=True)
