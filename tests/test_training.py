@@ -89,22 +89,22 @@ def test_a_killed_training_resumes_to_the_same_bits(tmp_path, structure_weight) 
 def test_a_loss_that_is_not_a_number_is_rolled_back_and_then_reported(tmp_path) -> None:
     once = trainer(tmp_path / "once")
     poison = {"left": 1}
-    step = once._step
+    step = once.step
 
-    def poisoned(number: int) -> dict[str, float]:
+    def poisoned(number: int) -> dict[str, torch.Tensor]:
         if number == 33 and poison["left"]:
             poison["left"] -= 1
             with torch.no_grad():
                 once.head.field.output.weight.fill_(float("nan"))
         return step(number)
 
-    once._step = poisoned  # type: ignore[method-assign]
+    once.step = poisoned  # type: ignore[method-assign]
     once.train()
     assert all(torch.isfinite(value).all() for value in once.head.state_dict().values())
     assert once._rate_factor == 0.5
     always = trainer(tmp_path / "always")
-    always._step = lambda number: {"loss": float("nan"), "mse": 0.0}  # type: ignore[method-assign]
-    with pytest.raises(TrainingError, match="step 0, after 3 returns"):
+    always.step = lambda number: {"loss": torch.tensor(float("nan")), "mse": torch.tensor(0.0)}  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match="step 10, after 3 returns"):
         always.train()
 
 

@@ -22,6 +22,14 @@ from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.training.checkpoints import CheckpointStore, optimiser_tensors, restore_optimiser
+from talkhead_core.training.data_parallel import (
+    average_gradients,
+    average_values,
+    broadcast_weights,
+    process_count,
+    process_rank,
+    wait_for_all,
+)
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.training.ray_sampling import RayBatch, RaySampler, mouth_boxes
 from talkhead_core.training.structure_loss import multiscale_gradient_loss
@@ -31,6 +39,8 @@ __all__ = ["HeadTrainer", "HeadTrainingConfig"]
 
 _MOST_ROLLBACKS = 3
 _HISTORY_EVERY = 50
+_LOOK_EVERY = 10
+"""Steps between looks at the loss: to look is to wait for the GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +120,8 @@ class HeadTrainer:
         self._lips, self._expression = (torch.from_numpy(part).to(device) for part in conditions)
         self._directions = torch.from_numpy(cache.directions()).to(device)
         self._plate = torch.from_numpy(dataset.plate.reshape(-1, 3).astype(np.float32) / 255).to(device)
-        self._sampler = RaySampler(cache, dataset, boxes, config.seed)
+        self._sampler = RaySampler(cache, dataset, boxes, config.seed, (process_rank(), process_count()))
+        broadcast_weights(head)
         tables = [p for name, p in head.named_parameters() if name.endswith("table")]
         others = [p for name, p in head.named_parameters() if not name.endswith("table")]
         groups = [{"params": tables, "lr": config.table_rate}, {"params": others, "lr": config.network_rate}]
@@ -151,21 +162,21 @@ class HeadTrainer:
         config = self.config
         step = self._resume()
         started, before = time.perf_counter(), self._seconds
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
         while step < config.iterations:
-            losses = self._step(step)
-            if not math.isfinite(losses["loss"]):
-                step = self._roll_back(step)
-                continue
+            for name, value in self.step(step).items():
+                sums[name] = sums[name] + value if name in sums else value
             step += 1
-            if step % 10 == 0:
-                self._average(first=step <= 100)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
+            if step % _LOOK_EVERY == 0 or step % config.checkpoint_every == 0 or step == config.iterations:
+                if not math.isfinite(average_values(sums)["loss"].item()):
+                    step, sums = self._roll_back(step), {}
+                    continue
+                if step % _LOOK_EVERY == 0:
+                    self._average(first=step <= 100)
             self._seconds = before + time.perf_counter() - started
             if step % _HISTORY_EVERY == 0 or step == config.iterations:
                 count = (step - 1) % _HISTORY_EVERY + 1
-                means = {name: value / count for name, value in sums.items()}
+                means = {name: value.item() / count for name, value in average_values(sums).items()}
                 sums = {}
                 psnr = -10 * math.log10(max(means["mse"], 1e-10))
                 self.history.append({"step": step, "seconds": self._seconds, "psnr": psnr, **means})
@@ -176,7 +187,8 @@ class HeadTrainer:
             self.head.load_state_dict(self._mean)
         return self.history
 
-    def _step(self, step: int) -> dict[str, float]:
+    def step(self, step: int) -> dict[str, Tensor]:
+        """Take optimiser step number ``step``; returns its losses, still on the device."""
         config = self.config
         fraction = step / max(1, config.iterations)
         rate = config.first_rate_fraction * (config.last_rate_fraction / config.first_rate_fraction) ** fraction * self._rate_factor
@@ -201,18 +213,17 @@ class HeadTrainer:
         mse = (rendered - target).square().mean()
         appearance = self.head.appearance[batch.frames].square().mean()
         loss = mse + config.opacity_weight * (opacity[:, 0] - person).square().mean() + 1e-4 * appearance
-        structure = 0.0
+        structure = torch.zeros_like(mse)
         if patches:
             shape = (len(batch.frames), config.patch_px, config.patch_px, 3)
             structural = multiscale_gradient_loss(rendered.view(shape).permute(0, 3, 1, 2), target.view(shape).permute(0, 3, 1, 2))
             loss = loss + config.structure_weight * structural
-            structure = structural.item()
+            structure = structural.detach()
         self._optimiser.zero_grad()
         loss.backward()
-        value = loss.item()
-        if math.isfinite(value):
-            self._optimiser.step()
-        result = {"loss": value, "mse": mse.item()}
+        average_gradients(self.head.parameters())
+        self._optimiser.step()
+        result = {"loss": loss.detach(), "mse": mse.detach()}
         if config.structure_weight > 0:
             result["structure"] = structure * 2
         return result
@@ -231,6 +242,11 @@ class HeadTrainer:
             self._mean[name].lerp_(value, weight)
 
     def _save(self, step: int) -> None:
+        if process_rank() == 0:
+            self._write(step)
+        wait_for_all()
+
+    def _write(self, step: int) -> None:
         tensors = {f"head.{name}": value for name, value in self.head.state_dict().items()}
         tensors |= {f"mean.{name}": value for name, value in self._mean.items()}
         tensors |= optimiser_tensors(self._optimiser, self.head)
@@ -264,7 +280,7 @@ class HeadTrainer:
         rollbacks, factor = self._rollbacks + 1, self._rate_factor / 2
         if rollbacks > _MOST_ROLLBACKS:
             raise TrainingError(
-                f"the loss is not a number at step {step}, after {_MOST_ROLLBACKS} returns to a good checkpoint with halved rates; "
+                f"the loss is not a number by step {step}, after {_MOST_ROLLBACKS} returns to a good checkpoint with halved rates; "
                 "lower table_rate and network_rate"
             )
         resumed = self._resume()

@@ -68,10 +68,12 @@ class RaySampler:
         dataset: the speaker.
         boxes: mouth boxes ``[N, 2, 2]``.
         seed: of all draws.
+        share: this process's number and the number of processes; each draws what all draw and keeps its frames.
     """
 
-    def __init__(self, cache: ShellCache, dataset: PortraitDataset, boxes: FloatArray, seed: int) -> None:
+    def __init__(self, cache: ShellCache, dataset: PortraitDataset, boxes: FloatArray, seed: int, share: tuple[int, int] = (0, 1)) -> None:
         device = cache.device
+        self._share = share
         self._train_ids, self._seed, self._size = dataset.train_ids, seed, dataset.size_px
         self._boxes = torch.from_numpy(boxes).to(device)
         self._frames = torch.from_numpy(dataset.frames.reshape(len(dataset.frames), -1, 3)).to(device)
@@ -85,35 +87,40 @@ class RaySampler:
     def draw(self, step: int, *, frames: int, rays: int, mouth_fraction: float, samples: int) -> RayBatch:
         """Independent rays: ``frames`` times ``rays``."""
         chosen = self._begin(step, _RAYS, frames)
-        chance = self._uniform(frames, rays, 3)
+        chance = self._uniform(frames, rays, 3 + samples)
         spot = self._in_region(chosen, chance)
         of_mouth = round(rays * mouth_fraction)
         if of_mouth:
             low, high = self._boxes[chosen].unsqueeze(2).unbind(dim=1)
-            spot[:, :of_mouth] = low + chance[:, :of_mouth, 1:] * (high - low)
+            spot[:, :of_mouth] = low + chance[:, :of_mouth, 1:3] * (high - low)
         pixel = spot.floor().clamp_(0, self._size - 1)
-        return self._batch(chosen, pixel, samples)
+        return self._batch(chosen, pixel, chance[..., 3:])
 
     def draw_patches(self, step: int, *, frames: int, patch_px: int, mouth_fraction: float, samples: int) -> RayBatch:
         """One square patch of ``patch_px`` a frame, ``mouth_fraction`` of them centred on the mouth; rays in row order."""
         chosen = self._begin(step, _PATCHES, frames)
         chance = self._uniform(frames, 1, 6)
+        jitter = self._uniform(frames, patch_px**2, samples)
         mouth = self._boxes[chosen].mean(dim=1, keepdim=True) + (chance[..., 4:] - 0.5) * 8
         centre = torch.where(chance[..., 3:4] < mouth_fraction, mouth, self._in_region(chosen, chance))
         corner = (centre - patch_px / 2).round().clamp(0, self._size - patch_px)
         offset = torch.arange(patch_px, device=chosen.device)
         grid = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), dim=2).view(1, -1, 2)
-        return self._batch(chosen, corner + grid, samples)
+        return self._batch(chosen, corner + grid, jitter)
 
     def _begin(self, step: int, kind: int, frames: int) -> Tensor:
-        """Seed the draws of this step and choose its frames."""
+        """Seed the draws of this step and choose this process's share of its frames."""
         sequence = np.random.SeedSequence((self._seed, step, kind))
         self._generator.manual_seed(int(sequence.generate_state(1, np.uint32)[0]))
-        chosen = np.random.default_rng(sequence).choice(self._train_ids, frames, replace=len(self._train_ids) < frames)
-        return torch.from_numpy(chosen).to(self._cells.device)
+        every = frames * self._share[1]
+        chosen = np.random.default_rng(sequence).choice(self._train_ids, every, replace=len(self._train_ids) < every)
+        return torch.from_numpy(chosen[self._share[0] * frames :][:frames]).to(self._cells.device)
 
-    def _uniform(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self._generator, device=self._cells.device)
+    def _uniform(self, frames: int, *shape: int) -> Tensor:
+        """Numbers for this process's frames, after those of the processes before it."""
+        before, processes = self._share
+        every = torch.rand(frames * processes, *shape, generator=self._generator, device=self._cells.device)
+        return every[before * frames :][:frames]
 
     def _in_region(self, chosen: Tensor, chance: Tensor) -> Tensor:
         """Image positions ``[F, R, 2]``, uniform over the covered cells, from ``chance [F, R, 3 or more]``."""
@@ -123,8 +130,8 @@ class RaySampler:
         corner = torch.stack([cell % self._map_px, cell // self._map_px], dim=2)
         return (corner + chance[..., 1:3]) * (self._size / self._map_px)
 
-    def _batch(self, chosen: Tensor, pixel: Tensor, samples: int) -> RayBatch:
-        """Rays of whole pixels ``[F, R, 2]``."""
+    def _batch(self, chosen: Tensor, pixel: Tensor, jitter: Tensor) -> RayBatch:
+        """Rays of whole pixels ``[F, R, 2]`` with jitter ``[F, R, samples]``."""
         whole = pixel.long()
         flat = (whole[..., 1] * self._size + whole[..., 0]).view(-1)
         row = chosen.repeat_interleave(pixel.shape[1])
@@ -133,7 +140,7 @@ class RaySampler:
             row=row,
             flat=flat,
             pixel=(pixel + 0.5).view(-1, 2),
-            jitter=self._uniform(len(flat), samples),
+            jitter=jitter.reshape(len(flat), -1),
             colour=self._frames[row, flat].float() / 255,
             label=self._labels[row, flat],
         )
