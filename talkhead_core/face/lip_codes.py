@@ -1,7 +1,8 @@
 """Lip codes: what the lower face does, in a few numbers.
 
 Principal components of the lips', jaw's and cheeks' displacement in the head frame, whitened, with their effect on the whole mesh
-(least squares), so that a code moves the face smoothly and not only the vertices it was fitted on.
+(least squares), so that a code moves the face smoothly and not only the vertices it was fitted on. The effect fades out between
+the nose's tip and the eyes: what eyes and brows do is not heard, and codes predicted from audio must not move them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,22 @@ import numpy as np
 from talkhead_core.face.mesh_topology import CHEEKS, INNER_LIP_LOWER, INNER_LIP_UPPER, JAW, LIPS
 from talkhead_core.types import FloatArray
 
-__all__ = ["LipCodes", "mouth_opening_cm"]
+__all__ = ["LipCodes", "lower_face_weight", "mouth_opening_cm"]
 
 _LOWER_FACE = np.array(sorted({*LIPS, *JAW, *CHEEKS}))
+_NOSE_TIP = 4
+_LOWER_LIDS = (145, 374)
 
 
 def mouth_opening_cm(mesh_cm: FloatArray) -> FloatArray:
     """Distance between the middles of the inner lips, ``[..., 468, 3]`` to ``[...]``."""
     return np.linalg.norm(mesh_cm[..., INNER_LIP_UPPER, :] - mesh_cm[..., INNER_LIP_LOWER, :], axis=-1)
+
+
+def lower_face_weight(shape_cm: FloatArray) -> FloatArray:
+    """1 below the nose's tip, 0 above the lower lids, smooth between, for the vertices of ``shape_cm [468, 3]``."""
+    low, high = shape_cm[_NOSE_TIP, 1], shape_cm[list(_LOWER_LIDS), 1].mean()
+    return np.asarray(np.clip((high - shape_cm[:, 1]) / max(high - low, 1e-3), 0.0, 1.0), dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +65,7 @@ class LipCodes:
             mean=mean.astype(np.float32),
             components=(directions / scale[:, None]).astype(np.float32),
             mesh_mean_cm=effect[-1].reshape(-1, 3).astype(np.float32),
-            mesh_basis_cm=effect[:-1].reshape(len(directions), -1, 3).astype(np.float32),
+            mesh_basis_cm=effect[:-1].reshape(len(directions), -1, 3).astype(np.float32) * lower_face_weight(shape_cm)[:, None],
         )
 
     def encode(self, mesh_cm: FloatArray, shape_cm: FloatArray) -> FloatArray:

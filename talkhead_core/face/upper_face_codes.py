@@ -1,4 +1,4 @@
-"""Upper-face codes: what eyes, lids and brows do beyond what goes with the lips, in a few numbers.
+"""Upper-face codes: what eyes, lids and brows do, in a few numbers.
 
 They come from tracking, as the pose does, and move the canonical face's geometry, so that a blink is a lid that comes down.
 """
@@ -9,20 +9,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkhead_core.face.lip_codes import LipCodes
+from talkhead_core.face.lip_codes import LipCodes, lower_face_weight
 from talkhead_core.face.mesh_topology import CHEEKS, JAW, LIPS, MESH_POINTS
 from talkhead_core.types import FloatArray
 
 __all__ = ["UpperFaceCodes"]
 
 _UPPER_FACE = np.array(sorted(set(range(MESH_POINTS)) - {*LIPS, *JAW, *CHEEKS}))
-_LARGEST = 3.0
-"""Codes are clipped to so many standard deviations: a landmark that slipped must not tear the face."""
+_LARGEST = 8.0
+"""Codes are clipped to so many standard deviations: a landmark that slipped must not tear the face, and a blink is 4 to 6."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpperFaceCodes:
-    """A linear code of what the lip codes leave unexplained; unit variance on the fitted frames, zero at their mean.
+    """A linear code of what the lip codes' effect, which fades out above the nose, leaves of the displacement.
+
+    Unit variance on the fitted frames, zero at their mean.
 
     Args:
         components: ``[codes, upper * 3]``, turn what is left of the displacement into codes.
@@ -45,7 +47,7 @@ class UpperFaceCodes:
         effect, *_ = np.linalg.lstsq(values / scale, left.reshape(len(left), -1), rcond=None)
         return cls(
             components=(directions / scale[:, None]).astype(np.float32),
-            mesh_basis_cm=effect.reshape(len(directions), MESH_POINTS, 3).astype(np.float32),
+            mesh_basis_cm=effect.reshape(len(directions), MESH_POINTS, 3).astype(np.float32) * (1 - lower_face_weight(shape_cm))[:, None],
         )
 
     def encode(self, mesh_cm: FloatArray, shape_cm: FloatArray, lip_codes: LipCodes) -> FloatArray:

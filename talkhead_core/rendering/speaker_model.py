@@ -75,7 +75,7 @@ class SpeakerModel:
 
     def standardised(self, expression: FloatArray) -> FloatArray:
         """Expression ``[frames, E]`` with the training frames' mean and spread removed."""
-        return np.clip((expression - self.expression_mean) / self.expression_std, -4.0, 4.0).astype(np.float32)
+        return np.clip((expression - self.expression_mean) / self.expression_std, -8.0, 8.0).astype(np.float32)
 
     def shell_codes(self, lip_codes: FloatArray, expression: FloatArray) -> FloatArray:
         """The codes that move the shell ``[frames, L + U]``: lips, then upper face."""
