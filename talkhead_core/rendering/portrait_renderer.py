@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
@@ -17,28 +18,39 @@ __all__ = ["HeadLayer", "PortraitRenderer"]
 
 @dataclass(frozen=True, kw_only=True)
 class HeadLayer:
-    """The head of one frame.
+    """The head of one frame, on the model's device.
 
     Args:
         colour: ``[size, size, 3]`` float32 in [0, 1], premultiplied by opacity.
         opacity: ``[size, size, 1]``, of the head field; zero outside the region.
-        region: ``[size, size, 1]``, weight of the head region, soft at its edge.
+        weight: ``[size, size, 1]``, of the head region, soft at its edge.
     """
 
-    colour: FloatArray
-    opacity: FloatArray
-    region: FloatArray
+    colour: Tensor
+    opacity: Tensor
+    weight: Tensor
+
+    @property
+    def region(self) -> FloatArray:
+        """``weight`` as an array."""
+        return np.asarray(self.weight.cpu().numpy(), dtype=np.float32)
 
     def over(self, behind: FloatArray, around: FloatArray | None = None) -> Image:
         """Compose into an image.
 
         Args:
-            behind: ``[size, size, 3]`` in [0, 1], what shows through the head region where the head is not opaque.
+            behind: ``[size, size, 3]``, what shows through the head region where the head is not opaque: uint8, or in [0, 1].
             around: what is outside the region; ``behind`` when None.
         """
-        inside = self.colour + (1.0 - self.opacity) * behind
-        image = self.region * inside + (1.0 - self.region) * (behind if around is None else around)
-        return np.asarray(np.clip(image * 255.0 + 0.5, 0, 255), dtype=np.uint8)
+        through = self._on_device(behind)
+        outside = through if around is None else self._on_device(around)
+        inside = torch.addcmul(self.colour, 1.0 - self.opacity, through)
+        image = torch.lerp(outside, inside, self.weight).mul_(255.0).add_(0.5).clamp_(0, 255)
+        return np.asarray(image.to(torch.uint8).cpu().numpy())
+
+    def _on_device(self, image: FloatArray | Image) -> Tensor:
+        moved = torch.from_numpy(np.ascontiguousarray(image)).to(self.colour.device)
+        return moved.float().div_(255.0) if image.dtype == np.uint8 else moved.float()
 
 
 class PortraitRenderer:
@@ -60,14 +72,15 @@ class PortraitRenderer:
         shell = self.model.head.shell
         codes = self.model.shell_codes(lip_codes[None], expression[None])
         cache = ShellCache(shell, self.camera, rotation[None], translation_cm[None], codes, device=self.model.head.device)
-        region = shell.region(cache.covered[0], size, self.feather * size)
-        flat = np.flatnonzero(region > 0)
-        pixel = np.stack([flat % size, flat // size], axis=1).astype(np.float32) + np.float32(0.5)
+        weight = torch.from_numpy(shell.region(cache.covered[0], size, self.feather * size)).to(cache.device)
+        flat = torch.nonzero(weight.view(-1) > 0)[:, 0]
+        pixel = torch.stack([flat % size, flat // size], dim=1) + 0.5
         condition = self.model.conditions(lip_codes[None], expression[None], cache.directions())
-        colour, opacity = np.zeros((size * size, 3), np.float32), np.zeros((size * size, 1), np.float32)
+        layers = torch.zeros(size * size, 4, device=cache.device)
         if len(flat):
-            colour[flat], opacity[flat] = self.model.head.pixels(cache, 0, pixel, self.samples, condition.detach())
-        return HeadLayer(colour=colour.reshape(size, size, 3), opacity=opacity.reshape(size, size, 1), region=region[..., None])
+            layers[flat] = self.model.head.pixels(cache, 0, pixel, self.samples, condition.detach())
+        layers = layers.view(size, size, 4)
+        return HeadLayer(colour=layers[..., :3], opacity=layers[..., 3:], weight=weight.unsqueeze(2))
 
     @torch.no_grad()
     def torso(self, rotation: FloatArray, translation_cm: FloatArray, plate: FloatArray) -> FloatArray:

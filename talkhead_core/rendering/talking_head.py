@@ -11,7 +11,6 @@ from talkhead_core.fields.head_field import HeadField, HeadFieldConfig
 from talkhead_core.rendering.head_shell import HeadShell
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.volume_compositing import composite
-from talkhead_core.types import FloatArray
 
 __all__ = ["TalkingHead", "mixed_precision"]
 
@@ -70,12 +69,11 @@ class TalkingHead(nn.Module):
         return composite(density.view(rays, samples), colour.view(rays, samples, 3), step)
 
     @torch.no_grad()
-    def pixels(self, cache: ShellCache, row: int, pixel: FloatArray, samples: int, condition: Tensor) -> tuple[FloatArray, FloatArray]:
-        """Render the given pixels of one frame: premultiplied colour ``[rays, 3]`` in [0, 1] and opacity ``[rays, 1]``."""
+    def pixels(self, cache: ShellCache, row: int, pixel: Tensor, samples: int, condition: Tensor) -> Tensor:
+        """Render the given pixels ``[rays, 2]`` of one frame: premultiplied colour in [0, 1] and opacity, ``[rays, 4]``."""
         parts = []
-        for chunk in torch.from_numpy(pixel).to(self.device).split(_CHUNK_RAYS[self.device.type]):
+        for chunk in pixel.split(_CHUNK_RAYS[self.device.type]):
             rows = torch.full((len(chunk),), row, dtype=torch.int64, device=self.device)
             middle = torch.full((len(chunk), samples), 0.5, device=self.device)
             parts.append(torch.cat(self.rays(cache, rows, chunk, middle, condition), dim=1))
-        layers = torch.cat(parts).cpu().numpy()
-        return layers[:, :3], layers[:, 3:]
+        return torch.cat(parts)

@@ -84,5 +84,4 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, module: nn.Module, tenso
     for name, tensor in tensors.items():
         if name.startswith("adam."):
             _, key, owner = name.split(".", 2)
-            value = tensor.clone() if key == "step" else tensor.to(parameters[owner].device).clone()
-            optimiser.state[parameters[owner]][key] = value
+            optimiser.state[parameters[owner]][key] = tensor.to(parameters[owner].device).clone()

@@ -296,13 +296,14 @@ class HeadTrainer:
         size = self.dataset.size_px
         frame = int(self.dataset.train_ids[len(self.dataset.train_ids) // 2])
         covered = cv2.resize(self.cache.covered[frame].astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
-        flat = np.flatnonzero(covered)
-        pixel = np.stack([flat % size, flat // size], axis=1).astype(np.float32) + np.float32(0.5)
-        one = torch.tensor([frame])
+        flat = torch.nonzero(torch.from_numpy(covered).to(self.head.device).view(-1))[:, 0]
+        pixel = torch.stack([flat % size, flat // size], dim=1) + 0.5
+        one = torch.tensor([frame], device=self.head.device)
         condition = self.head.condition(self._lips[one], self._expression[one], self._directions[one], self.head.appearance[one])
-        colour, opacity = self.head.pixels(self.cache, frame, pixel, self.config.samples, condition.detach())
+        colour, opacity = self.head.pixels(self.cache, frame, pixel, self.config.samples, condition.detach()).split([3, 1], dim=1)
+        seen = (colour + (1 - opacity) * self._plate[flat]).mul(255).add(0.5).clamp(0, 255)
         image = self.dataset.frames[frame].reshape(-1, 3).copy()
-        image[flat] = np.clip((colour + (1 - opacity) * self._plate.cpu().numpy()[flat]) * 255 + 0.5, 0, 255)
+        image[flat.cpu().numpy()] = seen.to(torch.uint8).cpu().numpy()
         side_by_side = np.hstack([self.dataset.frames[frame], image.reshape(size, size, 3)])
         with whole_file(path) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(side_by_side, cv2.COLOR_RGB2BGR))
