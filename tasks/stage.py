@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import fcntl
+import os
 import signal
 import sys
 import time
@@ -153,6 +154,9 @@ def _die_with_parent() -> None:
 @contextmanager
 def _alone(stage: Stage) -> Iterator[None]:
     """Hold the lock of this stage of this speaker; a second process waits for the first to end."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # torchrun's first process on this machine holds it for all
+        yield
+        return
     path = stage.root / ".talkhead" / "locks" / f"{stage.name}@{stage.speaker}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

@@ -13,7 +13,7 @@ from talkhead_core.artifacts import whole_file
 from talkhead_core.face.lip_codes import LipCodes, mouth_opening_cm
 from talkhead_core.face.upper_face_codes import UpperFaceCodes
 from talkhead_core.fields.head_field import HeadFieldConfig
-from talkhead_core.kernels import select_device
+from talkhead_core.progress import silent
 from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig, measured_reach
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
@@ -24,6 +24,7 @@ from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.types import Label
 from tasks.speaker_data import load_dataset, load_features
 from tasks.stage import Stage, main
+from tasks.torchrun import is_first_process, training_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainCoarseConfig)
     dataset = load_dataset(stage, config.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
-    train_head(stage, initial_model(dataset, features, config, stage), dataset, config.head, select_device(config.device))
+    train_head(stage, initial_model(dataset, features, config, stage), dataset, config.head, training_device(config.device))
 
 
 def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage) -> SpeakerModel:
@@ -122,7 +123,10 @@ def train_head(stage: Stage, model: SpeakerModel, dataset: PortraitDataset, conf
         dataclasses.asdict(config), dataclasses.asdict(model.head.config), dataclasses.asdict(model.head.shell.config), *inputs
     )
     store = CheckpointStore(stage.root / "checkpoints" / stage.speaker / stage.name / run_id)
-    history = HeadTrainer.for_model(model.to(device), dataset, config, store, stage.progress).train(stage.progress)
+    progress = stage.progress if is_first_process() else silent
+    history = HeadTrainer.for_model(model.to(device), dataset, config, store, progress).train(progress)
+    if not is_first_process():
+        return
     model.appearance = model.head.appearance.detach()[dataset.train_ids].mean(dim=0).cpu().numpy()
     model.record[stage.name] = {"steps": config.iterations, "signature": run_id, "kernel": model.head.field.encoder.kernel_name}
     write_history(stage, history)

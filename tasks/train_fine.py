@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from talkhead_core.kernels import select_device
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.head_training import HeadTrainingConfig
 from tasks.speaker_data import load_dataset
 from tasks.stage import Stage, main
+from tasks.torchrun import training_device
 from tasks.train_coarse import train_head
 
 
@@ -31,7 +31,7 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainFineConfig)
     model = SpeakerModel.load(stage.inputs("train_coarse"))
     dataset = load_dataset(stage, model.size_px)
-    train_head(stage, model, dataset, config.head, select_device(config.device))
+    train_head(stage, model, dataset, config.head, training_device(config.device))
 
 
 if __name__ == "__main__":
