@@ -26,6 +26,5 @@ def training_device(name: str) -> torch.device:
         return device
     if device.type == "cuda":
         device = select_device(f"cuda:{os.environ['LOCAL_RANK']}")
-        torch.cuda.set_device(device)
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device

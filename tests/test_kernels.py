@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are first imported: Triton's programs then run on the processor
 
 from talkhead_core.errors import NotAvailableError, ParameterError
-from talkhead_core.kernels import HashLayout, ShellGeometry, hash_kernels, perceptron_kernels, select_kernel, shell_kernels
+from talkhead_core.kernels import HashLayout, ShellGeometry, hash_kernels, perceptron_kernels, select_device, select_kernel, shell_kernels
 from talkhead_core.registry import Registry
 
 DEVICE = {"torch": "cpu", "numba": "cpu", "triton": "cuda" if torch.cuda.is_available() else "cpu"}
@@ -215,6 +217,30 @@ def test_kernels_are_deterministic_whatever_the_number_of_threads() -> None:
         numba.set_num_threads(before)
     for one in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], one, strict=True))
+
+
+@pytest.mark.parametrize("name", others(hash_kernels))
+def test_a_training_step_is_the_same_under_every_kernel(name: str, tmp_path: Path) -> None:
+    from tests.test_training import FIELD, trainer
+
+    losses = {}
+    for chosen in ("torch", name):
+        kernel(hash_kernels, chosen)
+        run = trainer(tmp_path / chosen, frames_per_step=2, rays_per_frame=32)
+        run.head.field.config = dataclasses.replace(FIELD, kernel=chosen)
+        run.head.field.encoder.kernel = chosen
+        losses[chosen] = [run.step(step)["loss"].item() for step in range(3)]
+        assert run.head.field.encoder.kernel_name == chosen
+    assert losses[name] == pytest.approx(losses["torch"], rel=2e-3)  # torch's perceptron rounds to bfloat16 where the processor can
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert select_device("cpu").type == "cpu"
+    assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(NotAvailableError, match=r"device 'cuda:99'.*sees \d+ GPUs"):
+        select_device("cuda:99")
+    with pytest.raises(ParameterError, match="no device called 'gpu'"):
+        select_device("gpu")
 
 
 def test_a_kernel_that_cannot_run_says_why() -> None:

@@ -28,7 +28,7 @@ _ZERO = np.float32(0.0)
 
 def perceptron(features: Tensor, biases: Tensor, first: Tensor, second: Tensor, last: Tensor, last_bias: Tensor) -> Tensor:
     """The same as :func:`talkhead_core.kernels.perceptron_torch.perceptron`, float32 on the CPU."""
-    return _Perceptron.apply(features, biases, first, second, last, last_bias)  # type: ignore[no-any-return]
+    return _Perceptron.apply(features.float(), biases, first, second, last, last_bias)  # type: ignore[no-any-return]
 
 
 class _Perceptron(torch.autograd.Function):
