@@ -64,7 +64,9 @@ def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainC
     lip_codes = LipCodes.fit(track.mesh_cm[train], track.shape_cm, config.field.lip_codes)
     upper = UpperFaceCodes.fit(track.mesh_cm[train], track.shape_cm, lip_codes, config.upper_face_codes)
     codes = lip_codes.encode(track.mesh_cm, track.shape_cm)
-    encoder = train_lip_encoder(features, codes, train, config.lips, stage.progress)
+    encoder = train_lip_encoder(
+        features, codes, train, config.lips, stage.progress, lambda part: lip_codes.opening_cm(part, track.shape_cm)
+    )
     looked_at = train[:: max(1, len(train) // 40)]
     reach = measured_reach(
         track.shape_cm,

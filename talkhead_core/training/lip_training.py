@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
+from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig, LipNetwork
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.types import FloatArray
 
 __all__ = ["LipTrainingConfig", "predict_lip_codes", "train_lip_encoder"]
+
+_SLOPE_LIMITS = (0.05, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,10 @@ class LipTrainingConfig:
     """How the lip encoder is trained.
 
     Args:
-        iterations: optimiser steps.
+        iterations: optimiser steps of each network.
+        members: networks; the training frames are cut into as many parts, and each network never sees one of them.
+        opening_spread: spread of the mouth opening over those unseen parts that the predicted codes are scaled to, as a part of
+            the tracked one's. Least squares shrinks what it cannot tell, and mouths under-open.
         clips: clips of consecutive frames a step.
         clip_frames: frames a clip.
         learning_rate: peak of the one-cycle schedule.
@@ -34,7 +40,9 @@ class LipTrainingConfig:
         seed: of initial weights and draws.
     """
 
-    iterations: int = 400
+    iterations: int = 300
+    members: int = 4
+    opening_spread: float = 0.95
     clips: int = 16
     clip_frames: int = 32
     learning_rate: float = 2e-3
@@ -48,14 +56,21 @@ class LipTrainingConfig:
 
     def __post_init__(self) -> None:
         require(self.iterations >= 1, f"iterations must be at least 1, not {self.iterations}")
+        require(1 <= self.members <= 16, f"members must be 1 to 16, not {self.members}")
+        require(0.0 < self.opening_spread <= 2.0, f"opening_spread must be in (0, 2], not {self.opening_spread}")
         require(self.clip_frames >= 8, f"clip_frames must be at least 8, not {self.clip_frames}")
         require(0 < self.learning_rate < 1, f"learning_rate must be in (0, 1), not {self.learning_rate}")
 
 
 def train_lip_encoder(
-    features: FloatArray, lip_codes: FloatArray, train_ids: np.ndarray, config: LipTrainingConfig, progress: Progress = silent
+    features: FloatArray,
+    lip_codes: FloatArray,
+    train_ids: np.ndarray,
+    config: LipTrainingConfig,
+    progress: Progress = silent,
+    opening_cm: Callable[[FloatArray], FloatArray] | None = None,
 ) -> LipEncoder:
-    """Train.
+    """Train the networks, each without a part of the frames, and weigh each code by what those parts showed.
 
     Args:
         features: ``[N, window, channels]``, row ``i`` is frame id ``i``.
@@ -63,39 +78,78 @@ def train_lip_encoder(
         train_ids: frame ids that may be learned from; the clips drawn never reach beyond the last of them.
         config: how.
         progress: listener.
+        opening_cm: mouth opening ``[frames]`` of lip codes ``[frames, codes]``, for ``opening_spread``; the first code when None.
     """
     torch.manual_seed(config.seed)
-    generator = np.random.default_rng(config.seed)
     _, window, channels = features.shape
-    encoder = LipEncoder(LipEncoderConfig(window=window, channels=channels, lip_codes=lip_codes.shape[1]))
-    optimiser = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    encoder = LipEncoder(LipEncoderConfig(window=window, channels=channels, lip_codes=lip_codes.shape[1], members=config.members))
+    parts = np.array_split(train_ids, config.members)
+    unseen = np.zeros_like(lip_codes)
+    for member, network in enumerate(encoder.networks):
+        assert isinstance(network, LipNetwork)
+        rest = [part for index, part in enumerate(parts) if index != member]
+        learned = np.concatenate(rest) if rest else train_ids
+
+        def tell(done: int, total: int, note: str = "", member: int = member) -> None:
+            progress(member * total + done, config.members * total, note)
+
+        _train_network(network, features, lip_codes, learned, int(train_ids.max()) + 1, config, config.seed + member, tell)
+        unseen[parts[member]] = predict_lip_codes(network, features)[parts[member]]
+    if config.members > 1:
+        encoder.gain.copy_(torch.from_numpy(_code_gain(unseen[train_ids], lip_codes[train_ids], config.opening_spread, opening_cm)))
+    return encoder.eval()
+
+
+def _train_network(
+    network: LipNetwork,
+    features: FloatArray,
+    lip_codes: FloatArray,
+    learned: np.ndarray,
+    end: int,
+    config: LipTrainingConfig,
+    seed: int,
+    progress: Progress,
+) -> None:
+    generator = np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=max(2, config.iterations))
     usable = np.zeros(len(features), dtype=np.float32)
-    usable[train_ids] = 1.0
+    usable[learned] = 1.0
     given, wanted, weight = torch.from_numpy(features), torch.from_numpy(lip_codes), torch.from_numpy(usable)
-    end = int(train_ids.max()) + 1
     length = min(config.clip_frames, end)
+    network.train()
     for step in range(config.iterations):
         rows = torch.from_numpy(generator.integers(0, end - length + 1, config.clips)[:, None] + np.arange(length))
-        loss = _loss(encoder(_augmented(given[rows], generator, config)), wanted[rows], weight[rows], config.velocity_weight)
+        loss = _loss(network(_augmented(given[rows], generator, config)), wanted[rows], weight[rows], config.velocity_weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         progress(step + 1, config.iterations, f"lips, loss {loss.item():.3f}")
-    return encoder.eval()
+
+
+def _code_gain(
+    predicted: FloatArray, wanted: FloatArray, spread: float, opening_cm: Callable[[FloatArray], FloatArray] | None
+) -> FloatArray:
+    """A factor a code: its regression slope on frames no network had learned, times what brings the opening's spread to ``spread``."""
+    slope = np.clip((predicted * wanted).sum(axis=0) / np.maximum((predicted**2).sum(axis=0), 1e-9), *_SLOPE_LIMITS)
+    opening = opening_cm or (lambda codes: codes[:, 0])
+    target = spread * opening(wanted).std()
+    factors = np.linspace(0.5, 2.5, 41)
+    spreads = np.array([opening(predicted * slope * factor).std() for factor in factors])
+    return np.asarray(slope * factors[np.abs(spreads - target).argmin()], dtype=np.float32)
 
 
 @torch.no_grad()
-def predict_lip_codes(encoder: LipEncoder, features: FloatArray, block: int = 1000, overlap: int = 16) -> FloatArray:
-    """Lip codes ``[N, codes]`` of consecutive frames, amplitude restored, in blocks of constant memory whose edges do not show."""
+def predict_lip_codes(encoder: LipEncoder | LipNetwork, features: FloatArray, block: int = 1000, overlap: int = 16) -> FloatArray:
+    """Lip codes ``[N, codes]`` of consecutive frames, in blocks of constant memory whose edges do not show."""
     encoder.eval()
     parts = []
     for start in range(0, len(features), block):
         low, high = max(0, start - overlap), min(len(features), start + block + overlap)
         codes = encoder(torch.from_numpy(np.ascontiguousarray(features[low:high], dtype=np.float32))[None])[0]
         parts.append(codes[start - low : start - low + block].numpy())
-    return np.concatenate(parts) * np.float32(encoder.config.amplitude)
+    return np.concatenate(parts)
 
 
 def _loss(predicted: Tensor, wanted: Tensor, weight: Tensor, velocity_weight: float) -> Tensor:
