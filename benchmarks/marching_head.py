@@ -46,7 +46,7 @@ class MarchingHead(TalkingHead):
         low, high = vertices.amin(dim=0), vertices.amax(dim=0)
         radius = (high - low) / 2 * 1.15
         hull = ((centres - (low + high) / 2) / radius).square().sum(dim=3) < 1
-        self.register_buffer("occupancy", hull.float().flatten())
+        self.register_buffer("occupancy", hull.float().flatten(), persistent=False)  # no weight: not averaged
         self._calls, self.samples_a_ray = 0, 0.0
 
     def rays(self, cache: ShellCache, row: Tensor, pixel: Tensor, jitter: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -73,25 +72,27 @@ class Clock:
             torch.cuda.synchronize()
 
 
-def trainers(speaker: PreparedSpeaker, device: torch.device, store: Path) -> dict[str, HeadTrainer]:
-    """One trainer a variant; all draw the same rays."""
+def variants(device: torch.device) -> dict[str, str]:
+    """What is compared, and the kernels it runs on."""
     fast = "triton" if device.type == "cuda" else "numba"
-    result = {}
-    for name, kernel in ((MARCHING, "torch"), ("shell, torch", "torch"), (f"shell, {fast}", fast)):
-        model = speaker.model()
-        shell, config = model.head.shell, dataclasses.replace(model.head.config, kernel=kernel)
-        torch.manual_seed(0)
-        model.head = (MarchingHead if name == MARCHING else TalkingHead)(shell, config, len(speaker.dataset.frames))
-        settings = dataclasses.replace(speaker.config.head, iterations=1_000_000, structure_weight=0.0)
-        result[name] = HeadTrainer.for_model(model.to(device), speaker.dataset, settings, CheckpointStore(store / kernel / name))
-    return result
+    return {MARCHING: "torch", "shell, torch": "torch", f"shell, {fast}": fast}
+
+
+def trainer_of(variant: str, speaker: PreparedSpeaker, device: torch.device, store: Path, iterations: int = 1_000_000) -> HeadTrainer:
+    """A fresh trainer; all variants draw the same rays."""
+    model = speaker.model()
+    config = dataclasses.replace(model.head.config, kernel=variants(device)[variant])
+    torch.manual_seed(0)
+    model.head = (MarchingHead if variant == MARCHING else TalkingHead)(model.head.shell, config, len(speaker.dataset.frames))
+    settings = dataclasses.replace(speaker.config.head, iterations=iterations, structure_weight=0.0)
+    return HeadTrainer.for_model(model.to(device), speaker.dataset, settings, CheckpointStore(store))
 
 
 def measure_training(
     speaker: PreparedSpeaker, device: torch.device, repeats: int, warm_steps: int, store: Path
 ) -> dict[str, dict[str, float]]:
     """Milliseconds a step and rays a second of every variant, taking turns."""
-    running = trainers(speaker, device, store)
+    running = {name: trainer_of(name, speaker, device, store / name) for name in variants(device)}
     clocks = {name: Clock(device) for name in running}
     steps = dict.fromkeys(running, 0)
 
@@ -187,31 +188,28 @@ def held_out_psnr(trainer: HeadTrainer, speaker: PreparedSpeaker, model: Speaker
 
 
 def measure_quality(
-    speaker: PreparedSpeaker, device: torch.device, at_seconds: list[float], store: Path
+    speaker: PreparedSpeaker, device: torch.device, step_seconds: dict[str, float], budgets_s: list[float], store: Path
 ) -> dict[str, list[dict[str, float]]]:
-    """Held-out PSNR of the shell and of the marching reference after the same processor seconds over cores (seconds, on a GPU)."""
-    model, cores, result = speaker.model(), len(os.sched_getaffinity(0)), {}
-    clock = time.perf_counter if device.type == "cuda" else lambda: time.process_time() / cores
-    for name, trainer in trainers(speaker, device, store).items():
-        if name == "shell, torch":
-            continue
-        spent, step, rows = 0.0, 0, []
-        for seconds in at_seconds:
-            started = clock()
-            while spent + clock() - started < seconds:
-                trainer.step(step)
-                step += 1
-                if device.type == "cuda" and step % 20 == 0:
-                    torch.cuda.synchronize()
-            spent += clock() - started
-            rows.append({"seconds": round(spent, 1), "steps": step, "psnr_head_db": round(held_out_psnr(trainer, speaker, model), 2)})
-            print(name, rows[-1])
-        result[name] = rows
+    """Held-out PSNR of whole trainings, rates falling to their end, of as many steps as fit into each budget."""
+    model = speaker.model()
+    result: dict[str, list[dict[str, float]]] = {}
+    for name, seconds in step_seconds.items():
+        result[name] = []
+        for budget in budgets_s:
+            steps = max(1, round(budget / seconds))
+            trainer = trainer_of(name, speaker, device, store / f"{name} {budget}", steps)
+            trainer.train()
+            row = {"seconds": budget, "steps": steps, "psnr_head_db": round(held_out_psnr(trainer, speaker, model), 2)}
+            result[name].append(row)
+            print(name, row, flush=True)
     return result
 
 
 def peak_memory(arguments: argparse.Namespace) -> dict[str, float]:
-    """Most resident memory, in MiB, of a process that trains and of one that renders 100 frames at the largest size."""
+    """Most memory, in MiB, of a process that trains and of one that renders 100 frames at the largest size, the data it loaded included.
+
+    Resident memory, or what PyTorch allocated on a GPU.
+    """
     result = {}
     for work in ("train", "render"):
         command = [sys.executable, "-m", "benchmarks.nerf_core", str(arguments.source), arguments.speaker, "--profile", arguments.profile]
@@ -221,6 +219,8 @@ def peak_memory(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def _peak_of(work: str, speaker: PreparedSpeaker, device: torch.device) -> float:
+    if device.type == "cpu":
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading
     if work == "train":
         with tempfile.TemporaryDirectory() as folder:
             trainer = HeadTrainer.for_model(speaker.model().to(device), speaker.dataset, speaker.config.head, CheckpointStore(Path(folder)))
@@ -232,7 +232,8 @@ def _peak_of(work: str, speaker: PreparedSpeaker, device: torch.device) -> float
             draw(turn)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()
+    return round(int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024)
 
 
 def main() -> None:
@@ -244,7 +245,13 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--warm-steps", type=int, default=600, help="of the reference, before it is timed")
-    parser.add_argument("--quality-seconds", type=float, nargs="*", default=[], help="when to take the held-out PSNR")
+    parser.add_argument(
+        "--quality-seconds",
+        type=float,
+        nargs="*",
+        default=[],
+        help="lengths of the trainings whose held-out PSNR is taken: processor time over cores, or wall time on a GPU",
+    )
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", choices=["train", "render"], help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
@@ -264,7 +271,9 @@ def main() -> None:
         result["rendering"] = measure_rendering(speaker, device, arguments.repeats)
         result["training"] = measure_training(speaker, device, arguments.repeats, arguments.warm_steps, Path(folder))
         if arguments.quality_seconds:
-            result["held_out"] = measure_quality(speaker, device, arguments.quality_seconds, Path(folder) / "quality")
+            kind = "wall_ms_median" if device.type == "cuda" else "processor_ms_over_cores_median"
+            seconds = {name: row[kind] / 1e3 for name, row in result["training"].items() if name != "shell, torch"}
+            result["held_out"] = measure_quality(speaker, device, seconds, arguments.quality_seconds, Path(folder) / "quality")
     if not arguments.no_memory:
         result["peak_memory"] = peak_memory(arguments)
     out = arguments.out or REPOSITORY / "benchmarks" / "results" / f"nerf_core_{device.type}.json"
