@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import uniform_filter1d
 
 from talkhead_core.encoders.fc_res_block import FCResBlock, ResidualAudioEncoder
+from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
 from talkhead_core.errors import InputError, ParameterError, TrainingError
 from talkhead_core.fields.head_field import HeadFieldConfig
 from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
@@ -141,6 +142,41 @@ def test_the_lip_encoder_learns_what_the_audio_tells() -> None:
     np.testing.assert_allclose(predict_lip_codes(encoder, features, block=37), predicted, atol=1e-4)
 
 
+def test_the_lip_encoder_weighs_its_codes_by_unseen_frames() -> None:
+    """Code 0 is heard, code 1 is not: the first keeps its spread, the second is not made up."""
+    generator = np.random.default_rng(1)
+    codes = uniform_filter1d(generator.standard_normal((400, 2)), 5, axis=0).astype(np.float32)
+    codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
+    features = generator.standard_normal((400, 24, 10)).astype(np.float32) * 0.3
+    features[:, 8:16, :5] += codes[:, None, :1]
+    config = LipTrainingConfig(iterations=60, members=2, masked_channels=0, gain_std=0.05, tilt_std=0.05)
+    predicted = predict_lip_codes(train_lip_encoder(features, codes, np.arange(340), config), features)
+    assert predicted[340:, 0].std() > 0.7 * codes[340:, 0].std()
+    assert predicted[340:, 1].std() < 0.35 * codes[340:, 1].std()
+
+
+@pytest.mark.parametrize("linear_share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("phonetic", [False, True])
+def test_a_saved_lip_encoder_says_the_same(linear_share: float, phonetic: bool) -> None:
+    generator = np.random.default_rng(2)
+    features = generator.standard_normal((80, 24, 80)).astype(np.float32)
+    codes = generator.standard_normal((80, 2)).astype(np.float32)
+    config = LipTrainingConfig(iterations=2, members=2, clips=2, clip_frames=8, linear_share=linear_share, phonetic=phonetic)
+    encoder = train_lip_encoder(features, codes, np.arange(70), config)
+    assert (encoder.phonetic is not None) == phonetic and (encoder.linear is not None) == (linear_share > 0)
+    copy = LipEncoder(encoder.config)
+    copy.load_state_dict(encoder.state_dict())
+    np.testing.assert_array_equal(predict_lip_codes(copy, features), predict_lip_codes(encoder, features))
+
+
+def test_the_phonetic_encoder_is_left_out_for_other_features() -> None:
+    features = np.random.default_rng(3).standard_normal((60, 24, 39)).astype(np.float32)
+    encoder = train_lip_encoder(
+        features, features[:, 0, :2], np.arange(50), LipTrainingConfig(iterations=1, members=1, clips=1, clip_frames=8)
+    )
+    assert encoder.phonetic is None
+
+
 def test_residual_blocks_have_the_sizes_of_the_paper() -> None:
     encoder = ResidualAudioEncoder()
     assert [(block.first.in_features, block.first.out_features) for block in encoder] == [(512, 256), (256, 128), (128, 64)]
@@ -193,7 +229,6 @@ def test_bad_training_parameters_are_refused() -> None:
 
 
 def _model(run: HeadTrainer) -> SpeakerModel:
-    from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
     from talkhead_core.face.lip_codes import LipCodes
     from talkhead_core.face.upper_face_codes import UpperFaceCodes
 

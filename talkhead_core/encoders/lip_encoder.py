@@ -1,8 +1,8 @@
 """From windows of speech features to lip codes.
 
 Trained end to end from pixels, a field learns nothing from the audio for a long time; trained against lip codes of the tracked
-mesh, an encoder of this size learns within seconds. RAE-NeRF's residual blocks make the code, attention over eight
-frames (AD-NeRF) smooths it.
+mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and one linear readout vote; both
+are given, beside the speech features, what the phonetic encoder hears in them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from talkhead_core.encoders.fc_res_block import ResidualAudioEncoder
+from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder, PhoneticEncoderConfig
 from talkhead_core.parameters import require
 
-__all__ = ["LipEncoder", "LipEncoderConfig", "LipNetwork"]
+__all__ = ["LinearReadout", "LipEncoder", "LipEncoderConfig", "LipNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +29,30 @@ class LipEncoderConfig:
         lip_codes: codes to predict.
         dropout: of the window's embedding, in training.
         members: networks that vote; each is trained without a part of the frames of its own.
+        linear_share: of the linear readout in the vote; 0 leaves it out.
+        phonetic: sizes of the phonetic encoder; None for features that are not log-mel bands.
     """
 
     window: int = 24
     channels: int = 80
-    lip_codes: int = 8
+    lip_codes: int = 12
     dropout: float = 0.3
     members: int = 4
+    linear_share: float = 0.5
+    phonetic: PhoneticEncoderConfig | None = None
 
     def __post_init__(self) -> None:
         require(self.window >= 8, f"window must be at least 8 columns, not {self.window}")
         require(0.0 <= self.dropout < 1.0, f"dropout must be in [0, 1), not {self.dropout}")
         require(1 <= self.members <= 16, f"members must be 1 to 16, not {self.members}")
+        require(0.0 <= self.linear_share <= 1.0, f"linear_share must be in [0, 1], not {self.linear_share}")
+        phonetic_fits = self.phonetic is None or self.phonetic.channels == self.channels
+        require(phonetic_fits, f"the phonetic encoder hears log-mel bands, not features of {self.channels} channels")
+
+    @property
+    def input_channels(self) -> int:
+        """Channels that the networks see: the features', and the phonetic encoder's."""
+        return self.channels + (self.phonetic.embedding if self.phonetic else 0)
 
 
 class LipNetwork(nn.Module):
@@ -49,7 +62,7 @@ class LipNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.windows = nn.Sequential(
-            nn.Conv1d(config.channels, 128, 3, padding=1),
+            nn.Conv1d(config.input_channels, 128, 3, padding=1),
             nn.LeakyReLU(0.02),
             nn.Conv1d(128, 128, 3, stride=2, padding=1),
             nn.LeakyReLU(0.02),
@@ -65,27 +78,65 @@ class LipNetwork(nn.Module):
         self.codes = nn.Linear(64, config.lip_codes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[clips, frames, window, channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
+        """Inputs ``[clips, frames, window, input_channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
         clips, frames = features.shape[:2]
         embedded = self.residual(self.windows(features.flatten(0, 1).transpose(1, 2))).view(clips, frames, 64)
         mixed = embedded + self.over_frames(embedded.transpose(1, 2)).transpose(1, 2)
         return self.codes(torch.nn.functional.leaky_relu(mixed, 0.02))
 
 
+class LinearReadout(nn.Module):
+    """Every fourth column of a frame's window, linearly to lip codes: less able than the networks, and wrong elsewhere than they are."""
+
+    stride = 4
+
+    def __init__(self, config: LipEncoderConfig) -> None:
+        super().__init__()
+        self.codes = nn.Linear(-(-config.window // self.stride) * config.input_channels, config.lip_codes)
+
+    def inputs(self, windows: Tensor) -> Tensor:
+        """``[..., window, input_channels]`` to the rows ``[..., numbers]`` that are regressed on."""
+        return windows[..., :: self.stride, :].flatten(-2)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``[clips, frames, window, input_channels]`` to lip codes ``[clips, frames, lip_codes]``."""
+        return self.codes(self.inputs(windows))
+
+
 class LipEncoder(nn.Module):
-    """The mean of several networks, each code multiplied by how far it could be trusted on frames a network had not seen.
+    """The vote of several networks and a linear readout, weighed by how far each code could be trusted on unseen frames.
 
     Some codes are hardly heard, and a network that learned them by heart only adds noise with them.
     """
 
     gain: Tensor
+    heard_mean: Tensor
+    heard_std: Tensor
 
     def __init__(self, config: LipEncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.networks = nn.ModuleList(LipNetwork(config) for _ in range(config.members))
-        self.register_buffer("gain", torch.ones(config.lip_codes))
+        self.linear = LinearReadout(config) if config.linear_share else None
+        self.phonetic = PhoneticEncoder(config.phonetic) if config.phonetic else None
+        if config.phonetic:
+            self.register_buffer("heard_mean", torch.zeros(config.phonetic.embedding))
+            self.register_buffer("heard_std", torch.ones(config.phonetic.embedding))
+        self.register_buffer("gain", torch.eye(config.lip_codes))
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """What the networks see: ``[..., window, channels]`` to ``[..., window, input_channels]``."""
+        if self.phonetic is None:
+            return features
+        heard = self.phonetic(features.flatten(0, -3)).view(*features.shape[:-1], -1)
+        return torch.cat([features, (heard - self.heard_mean) / self.heard_std], dim=-1)
+
+    def vote(self, networks: Tensor, linear: Tensor) -> Tensor:
+        """Codes that the networks and the linear readout gave, as one."""
+        return torch.lerp(networks, linear, self.config.linear_share)
 
     def forward(self, features: Tensor) -> Tensor:
         """``[clips, frames, window, channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
-        return torch.stack([network(features) for network in self.networks]).mean(dim=0) * self.gain
+        windows = self.inputs(features)
+        codes = torch.stack([network(windows) for network in self.networks]).mean(dim=0)
+        return (codes if self.linear is None else self.vote(codes, self.linear(windows))) @ self.gain

@@ -25,7 +25,7 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["SpeakerModel"]
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass

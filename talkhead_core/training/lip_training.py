@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig, LipNetwork
+from talkhead_core.audio.features.log_mel import LogMel
+from talkhead_core.encoders.lip_encoder import LinearReadout, LipEncoder, LipEncoderConfig, LipNetwork
+from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.types import FloatArray
@@ -17,6 +19,7 @@ from talkhead_core.types import FloatArray
 __all__ = ["LipTrainingConfig", "predict_lip_codes", "train_lip_encoder"]
 
 _SLOPE_LIMITS = (0.05, 1.0)
+_STRETCHES = np.linspace(0.5, 3.5, 61)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,9 @@ class LipTrainingConfig:
         tilt_std: noise a channel, constant over a clip: another microphone.
         gain_std: noise constant over channels and a clip: another loudness.
         masked_channels: widest band of channels silenced in a clip (SpecAugment).
+        phonetic: let the phonetic encoder listen too; only where the features are log-mel bands.
+        linear_share: of a linear readout in the vote; 0 leaves it out.
+        ridge: of that readout; its inputs have unit variance.
         seed: of initial weights and draws.
     """
 
@@ -52,6 +58,9 @@ class LipTrainingConfig:
     tilt_std: float = 0.2
     gain_std: float = 0.3
     masked_channels: int = 16
+    phonetic: bool = True
+    linear_share: float = 0.5
+    ridge: float = 1000.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,6 +69,7 @@ class LipTrainingConfig:
         require(0.0 < self.opening_spread <= 2.0, f"opening_spread must be in (0, 2], not {self.opening_spread}")
         require(self.clip_frames >= 8, f"clip_frames must be at least 8, not {self.clip_frames}")
         require(0 < self.learning_rate < 1, f"learning_rate must be in (0, 1), not {self.learning_rate}")
+        require(self.ridge > 0, f"ridge must be above 0, not {self.ridge}")
 
 
 def train_lip_encoder(
@@ -81,8 +91,8 @@ def train_lip_encoder(
         opening_cm: mouth opening ``[frames]`` of lip codes ``[frames, codes]``, for ``opening_spread``; the first code when None.
     """
     torch.manual_seed(config.seed)
-    _, window, channels = features.shape
-    encoder = LipEncoder(LipEncoderConfig(window=window, channels=channels, lip_codes=lip_codes.shape[1], members=config.members))
+    encoder = _untrained(features, lip_codes.shape[1], train_ids, config)
+    inputs = _inputs(encoder, features)
     parts = np.array_split(train_ids, config.members)
     unseen = np.zeros_like(lip_codes)
     for member, network in enumerate(encoder.networks):
@@ -93,11 +103,58 @@ def train_lip_encoder(
         def tell(done: int, total: int, note: str = "", member: int = member) -> None:
             progress(member * total + done, config.members * total, note)
 
-        _train_network(network, features, lip_codes, learned, int(train_ids.max()) + 1, config, config.seed + member, tell)
-        unseen[parts[member]] = predict_lip_codes(network, features)[parts[member]]
+        _train_network(network, inputs, lip_codes, learned, int(train_ids.max()) + 1, config, config.seed + member, tell)
+        unseen[parts[member]] = predict_lip_codes(network, inputs)[parts[member]]
+        if encoder.linear is not None:
+            _fit_linear(encoder.linear, inputs, lip_codes, learned, config.ridge)
+            linear = encoder.linear(torch.from_numpy(inputs[parts[member]]))
+            unseen[parts[member]] = encoder.vote(torch.from_numpy(unseen[parts[member]]), linear).detach().numpy()
+    if encoder.linear is not None:
+        _fit_linear(encoder.linear, inputs, lip_codes, train_ids, config.ridge)
     if config.members > 1:
         encoder.gain.copy_(torch.from_numpy(_code_gain(unseen[train_ids], lip_codes[train_ids], config.opening_spread, opening_cm)))
     return encoder.eval()
+
+
+def _untrained(features: FloatArray, codes: int, train_ids: np.ndarray, config: LipTrainingConfig) -> LipEncoder:
+    """An encoder whose phonetic part, if it has one, is trained and scaled to the speaker."""
+    _, window, channels = features.shape
+    phonetic = PhoneticEncoder.trained() if config.phonetic and channels == LogMel.channels else None
+    encoder = LipEncoder(
+        LipEncoderConfig(
+            window=window,
+            channels=channels,
+            lip_codes=codes,
+            members=config.members,
+            linear_share=config.linear_share,
+            phonetic=phonetic.config if phonetic else None,
+        )
+    )
+    if phonetic is not None:
+        encoder.phonetic = phonetic
+        heard = _inputs(encoder, features[train_ids])[..., channels:].reshape(-1, phonetic.config.embedding)
+        encoder.heard_mean.copy_(torch.from_numpy(heard.mean(axis=0)))
+        encoder.heard_std.copy_(torch.from_numpy(heard.std(axis=0) + 1e-4))
+    return encoder
+
+
+@torch.no_grad()
+def _inputs(encoder: LipEncoder, features: FloatArray) -> FloatArray:
+    """What the networks see of all frames ``[N, window, input_channels]``."""
+    return torch.cat([encoder.inputs(part[None])[0] for part in torch.from_numpy(features).split(512)]).numpy()
+
+
+@torch.no_grad()
+def _fit_linear(linear: LinearReadout, inputs: FloatArray, lip_codes: FloatArray, learned: np.ndarray, ridge: float) -> None:
+    """Ridge regression, in closed form."""
+    rows = linear.inputs(torch.from_numpy(inputs[learned]).double())
+    wanted = torch.from_numpy(lip_codes[learned]).double()
+    mean, scale = rows.mean(dim=0), rows.std(dim=0) + 1e-6
+    rows = (rows - mean) / scale
+    damped = rows.T @ rows + ridge * torch.eye(rows.shape[1], dtype=rows.dtype)
+    weight = torch.linalg.solve(damped, rows.T @ (wanted - wanted.mean(dim=0))).T / scale
+    linear.codes.weight.copy_(weight)
+    linear.codes.bias.copy_(wanted.mean(dim=0) - weight @ mean)
 
 
 def _train_network(
@@ -131,13 +188,20 @@ def _train_network(
 def _code_gain(
     predicted: FloatArray, wanted: FloatArray, spread: float, opening_cm: Callable[[FloatArray], FloatArray] | None
 ) -> FloatArray:
-    """A factor a code: its regression slope on frames no network had learned, times what brings the opening's spread to ``spread``."""
+    """What predicted codes are multiplied by, ``[codes, codes]``, from frames that no network had learned.
+
+    Each code by its regression slope, which is best for the error of each; then the one direction in which the mouth opens is
+    stretched until the opening spreads as ``spread`` asks. Stretching every code would bring the error of all of them back.
+    """
     slope = np.clip((predicted * wanted).sum(axis=0) / np.maximum((predicted**2).sum(axis=0), 1e-9), *_SLOPE_LIMITS)
     opening = opening_cm or (lambda codes: codes[:, 0])
+    nothing = np.zeros_like(wanted[:1])
+    along = np.array([float((opening(nothing + step) - opening(nothing - step))[0]) for step in np.eye(len(slope)) * 0.1])
+    along /= max(float(np.linalg.norm(along)), 1e-9)
     target = spread * opening(wanted).std()
-    factors = np.linspace(0.5, 2.5, 41)
-    spreads = np.array([opening(predicted * slope * factor).std() for factor in factors])
-    return np.asarray(slope * factors[np.abs(spreads - target).argmin()], dtype=np.float32)
+    gains = [np.diag(slope) @ (np.eye(len(slope)) + (factor - 1.0) * np.outer(along, along)) for factor in _STRETCHES]
+    spreads = np.array([opening((predicted @ gain).astype(np.float32)).std() for gain in gains])
+    return np.asarray(gains[int(np.abs(spreads - target).argmin())], dtype=np.float32)
 
 
 @torch.no_grad()
