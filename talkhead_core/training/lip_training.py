@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.audio.features.log_mel import LogMel
 from talkhead_core.encoders.lip_encoder import LinearReadout, LipEncoder, LipEncoderConfig, LipNetwork
-from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder
+from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder, PhoneticEncoderConfig
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.types import FloatArray
@@ -119,7 +118,7 @@ def train_lip_encoder(
 def _untrained(features: FloatArray, codes: int, train_ids: np.ndarray, config: LipTrainingConfig) -> LipEncoder:
     """An encoder whose phonetic part, if it has one, is trained and scaled to the speaker."""
     _, window, channels = features.shape
-    phonetic = PhoneticEncoder.trained() if config.phonetic and channels == LogMel.channels else None
+    phonetic = PhoneticEncoder.trained() if config.phonetic and channels == PhoneticEncoderConfig.channels else None
     encoder = LipEncoder(
         LipEncoderConfig(
             window=window,
