@@ -11,6 +11,7 @@ import typer
 
 from flows.child_process import hand_over
 from flows.command_output import JsonOption, tell
+from flows.dataset_commands import export_command, import_command
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
 from flows.model_commands import models
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.command("export")(export_command)
+app.command("import")(import_command)
 
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export

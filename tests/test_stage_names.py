@@ -22,7 +22,10 @@ PIPELINE = (
     "train_coarse train_fine train_torso render evaluate report"
 )
 NOT_STAGES = {"__init__", "stage", "speaker_data", "torchrun"}
-TASKS_BESIDE_THE_GRAPH = {"doctor", "make_demo", "dub", "denoise_file", "evaluate_pair", "paper_tables", "report_dub", "report_index"}
+TASKS_BESIDE_THE_GRAPH = {"doctor", "make_demo", "dub", "denoise_file", "evaluate_pair", "paper_tables", "report_dub", "report_index"} | {
+    "export_dataset",
+    "import_dataset",
+}
 
 # They carry values and messages, and compute nothing that reaches an artifact: a clearer error message must not
 # invalidate hours of training.
