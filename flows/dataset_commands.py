@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.child_process import hand_over
 from flows.command_output import JsonOption, tell
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
 from flows.stage_display import StageDisplay
@@ -40,11 +38,21 @@ def export_command(
     """Write a prepared speaker as a dataset that other programs train on."""
     if layout != "ad-nerf":
         raise typer.BadParameter(f"no format {layout!r}; there is ad-nerf", param_hint="'--format'")
-    arguments = ["--speaker", check_speaker_name(speaker), "--out", str(out.resolve())]
-    options = [*(["--size", str(size)] if size else []), *(["--json"] if as_json else [])]
-    code = hand_over([sys.executable, "-m", "tasks.export_dataset", *arguments, *options], Workspace.here().root)
-    if code:
-        raise typer.Exit(code if code in (1, 2) else 1)
+    workspace = Workspace.here()
+    arguments: list[str | Path] = [
+        "--speaker",
+        check_speaker_name(speaker),
+        "--out",
+        out.resolve(),
+        *(["--size", str(size)] if size else []),
+    ]
+    with StageDisplay(["export_dataset"], quiet=as_json, lines=False) as display:
+        try:
+            told = json.loads(run_task(workspace, "export_dataset", arguments, display.show)[-1])
+        except StageFailedError as error:
+            raise InputError(str(error).removeprefix("export_dataset: ")) from error
+    lines = [f"{out}: {told['frames']} frames, {told['posed_frames']} with a pose, {told['size_px']} px"]
+    tell(told, [*lines, *(f"{name}: {what}" for name, what in told["files"].items())], as_json=as_json)
 
 
 def import_command(

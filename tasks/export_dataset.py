@@ -1,4 +1,4 @@
-"""Write a prepared speaker in another program's layout: ``python -m tasks.export_dataset --speaker S --format ad-nerf --out DIR``."""
+"""Write a prepared speaker in another program's layout: ``python -m tasks.export_dataset --speaker S --out DIR``."""
 
 from __future__ import annotations
 
@@ -57,17 +57,13 @@ def export_dataset(root: Path, speaker: str, out: Path, config: AdNerfExportConf
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="talkhead export")
     parser.add_argument("--speaker", required=True)
-    parser.add_argument("--format", choices=["ad-nerf"], default="ad-nerf")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int)
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
     with errors_in_one_line("export_dataset"):
         config = AdNerfExportConfig(size_px=arguments.size)
-        result = export_dataset(Path.cwd(), arguments.speaker, arguments.out, config, silent if arguments.json else print_progress)
-        lines = [f"{result['folder']}: {result['frames']} frames, {result['posed_frames']} with a pose, {result['size_px']} px"]
-        lines += [f"{name}: {what}" for name, what in result["files"].items()]
-        sys.stdout.write((json.dumps(result, indent=2) if arguments.json else "\n".join(lines)) + "\n")
+        result = export_dataset(Path.cwd(), arguments.speaker, arguments.out, config, print_progress)
+        sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":
