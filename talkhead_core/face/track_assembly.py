@@ -8,7 +8,7 @@ import numpy as np
 
 from talkhead_core.errors import InputError
 from talkhead_core.face.bundle_adjustment import Bundle, BundleWeights, adjust, fit_poses, projection
-from talkhead_core.face.expression import expression
+from talkhead_core.face.expression import ExpressionConfig, measured_expression
 from talkhead_core.face.head_track import HeadTrack, TrackQuality
 from talkhead_core.face.landmark_model import LandmarkModel, LandmarkPriors, fit_landmark_model
 from talkhead_core.face.mesh_topology import INNER_LIP_LOWER, INNER_LIP_UPPER, JAW, LIPS, MESH_POINTS, OUTER_EYE_CORNERS, RIGID
@@ -40,6 +40,7 @@ class TrackHeadConfig:
         min_confidence: landmarks below it are not used.
         camera_distance_cm: where the camera is expected; sets the prior of the focal length.
         stable_points: how stable points are followed.
+        expression: what conditions the upper face.
     """
 
     stabilise: bool = True
@@ -50,6 +51,7 @@ class TrackHeadConfig:
     min_confidence: float = 0.2
     camera_distance_cm: float = 120.0
     stable_points: StablePointConfig = field(default_factory=StablePointConfig)
+    expression: ExpressionConfig = field(default_factory=ExpressionConfig)
 
     def __post_init__(self) -> None:
         for name in ("smoothing_deg", "landmark_px", "flow_px", "camera_distance_cm"):
@@ -62,7 +64,7 @@ class TrackedClip:
     """The landmarks as the adjustment wants them, and which frames are good."""
 
     def __init__(self, landmarks: dict[str, np.ndarray], shot: np.ndarray, width: int, height: int, config: TrackHeadConfig) -> None:
-        self.frame_id, self.shot, self.config = landmarks["frame_id"], shot, config
+        self.landmarks, self.frame_id, self.shot, self.config = landmarks, landmarks["frame_id"], shot, config
         self.points = landmarks["points"][:, :MESH_POINTS].astype(np.float64)
         self.good = landmarks["detected"].astype(bool) & (landmarks["confidence"] >= config.min_confidence)
         if not self.good.any():
@@ -163,7 +165,8 @@ def assembled_track(
         focal_px=camera.focal_px,
         shape_cm=shape,
         mesh_cm=mesh,
-        expression=expression(mesh),
+        expression=measured_expression(clip.config.expression, clip.landmarks, mesh, clip.good, clip.shot),
+        expression_names=clip.config.expression.names,
         status=np.where(clip.good, 0, 1),
         reprojection_px=np.where(clip.good, error, 0.0),
         shot=clip.shot,
