@@ -97,7 +97,7 @@ def test_the_task_agrees_with_the_face_mesh_on_a_real_face() -> None:
         return float(np.corrcoef(opening, task["blendshapes"][:, BLENDSHAPE_NAMES.index(name)])[0, 1])
 
     assert correlation(13, 14, "jawOpen") > 0.6
-    assert correlation(159, 145, "eyeBlinkRight") < -0.8 and correlation(386, 374, "eyeBlinkLeft") < -0.8
+    assert correlation(159, 145, "eyeBlinkRight") < -0.7 and correlation(386, 374, "eyeBlinkLeft") < -0.7
 
 
 def test_a_file_that_is_no_task_is_refused(tmp_path: Path) -> None:
