@@ -50,6 +50,7 @@ def export_dataset(root: Path, speaker: str, out: Path, config: AdNerfExportConf
         track=read_arrays(paths["track"]),
         blendshapes=landmarks.get("blendshapes"),
         action_units=action_units if action_units.is_file() else None,
+        weights=root / "weights",
     )
     return {"folder": str(out), **export_ad_nerf(prepared, out, config, progress)}
 

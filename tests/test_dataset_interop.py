@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from talkhead_core.artifacts import write_arrays
+from talkhead_core.audio.features.deepspeech import DEEPSPEECH_FILES
 from talkhead_core.errors import InputError
 from talkhead_core.face.frame_landmarks import gather
 from talkhead_core.face.head_poses import HeadPoses, attached_poses
@@ -30,6 +31,7 @@ from talkhead_core.interop.ad_nerf_import import read_ad_nerf, write_recording
 from talkhead_core.interop.ad_nerf_layout import labels_of_colours, parsing_colours
 from talkhead_core.interop.ad_nerf_poses import euler_angles, poses_of_transforms, transforms_document
 from talkhead_core.interop.eye_columns import blendshape_rows, eye_closure
+from talkhead_core.interop.speech_files import write_speech_files
 from talkhead_core.interop.torso_image import over_background, torso_image
 from talkhead_core.media.audio_file import read_audio, write_audio
 from talkhead_core.media.video_reader import read_frames
@@ -38,6 +40,7 @@ from talkhead_core.types import Camera, Label
 from tasks import track_head as track_head_stage
 from tasks.export_dataset import export_dataset
 from tasks.stage import Stage
+from tests.official_weights import write_feature_weights
 from tests.small_speaker import FPS, FRAMES, SIZE_PX, _labels, clip_frames
 
 FACELESS = (6, 7)
@@ -289,6 +292,17 @@ def _workspace(tmp_path: Path, video: Path) -> Path:
     speaker = {"video": "data/ada/raw/video.mkv", "profile": "p", "config": "c"}
     (root / "speakers.yaml").write_text(yaml.safe_dump({"speakers": {"ada": speaker}}))
     return root
+
+
+def test_speech_features_are_written_where_their_weights_are(prepared: PreparedSpeaker, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    write_feature_weights(tmp_path / "weights")
+    shutil.rmtree(tmp_path / "weights" / "wav2vec2")
+    (tmp_path / "weights" / "deepspeech" / DEEPSPEECH_FILES[1]).rename(tmp_path / "weights" / DEEPSPEECH_FILES[1])
+    audio = read_audio(prepared.audio)
+    described = write_speech_files(tmp_path, audio, FRAMES, tmp_path / "weights")
+    assert np.load(tmp_path / "aud_hu.npy").shape == (FRAMES, 2, 128) and np.load(tmp_path / "aud_ds.npy").shape == (FRAMES, 16, 29)
+    assert "talkhead models pull wav2vec2" in described["aud_eo.npy"] and not (tmp_path / "aud_eo.npy").exists()
 
 
 def test_a_missing_image_shifts_nothing(dataset: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ PIPELINE = (
     "ingest extract_audio denoise speech_features landmarks track_head segment flow_masks inpaint "
     "train_coarse train_fine train_torso render evaluate report"
 )
-NOT_STAGES = {"__init__", "stage", "speaker_data", "torchrun"}
+NOT_STAGES = {"__init__", "back_ends", "stage", "speaker_data", "torchrun"}
 TASKS_BESIDE_THE_GRAPH = {"doctor", "make_demo", "dub", "denoise_file", "evaluate_pair", "paper_tables", "report_dub", "report_index"} | {
     "export_dataset",
     "import_dataset",

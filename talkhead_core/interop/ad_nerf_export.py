@@ -19,6 +19,7 @@ from talkhead_core.face.points_68 import points_68
 from talkhead_core.interop.ad_nerf_layout import FPS, AdNerfFiles, parsing_colours
 from talkhead_core.interop.ad_nerf_poses import euler_angles, transforms_document
 from talkhead_core.interop.eye_columns import blendshape_rows, write_action_units
+from talkhead_core.interop.speech_files import write_speech_files
 from talkhead_core.interop.torso_image import over_background, torso_image
 from talkhead_core.media.audio_file import read_audio, write_audio
 from talkhead_core.media.video_reader import read_frames, read_gray_frames, video_info
@@ -62,6 +63,7 @@ class PreparedSpeaker:
         track: the arrays of ``track.safetensors``.
         blendshapes: ``[N, 52]`` in MediaPipe's order, NaN rows without a face; None where no landmarker gave any.
         action_units: an ``au.csv`` of OpenFace to hand on; None: eye closure is estimated from the landmarks.
+        weights: the folder of the weight store, for the speech features; None writes none.
     """
 
     clip: Path
@@ -72,6 +74,7 @@ class PreparedSpeaker:
     track: dict[str, np.ndarray]
     blendshapes: FloatArray | None = None
     action_units: Path | None = None
+    weights: Path | None = None
 
 
 def export_ad_nerf(
@@ -215,7 +218,8 @@ def _write_tables(speaker: PreparedSpeaker, files: AdNerfFiles, shown: np.ndarra
     torch.save(track, files.track)
     samples = int(len(shown) * 16000 / FPS)
     audio = read_audio(speaker.audio)[:samples]
-    write_audio(files.audio, np.pad(audio, (0, samples - len(audio))))
+    audio = np.pad(audio, (0, samples - len(audio)))
+    write_audio(files.audio, audio)
     described = {"track_params.pt": "poses alone: there is no 3D morphable model behind them"}
     if speaker.action_units is not None:
         shutil.copyfile(speaker.action_units, files.action_units)
@@ -226,6 +230,10 @@ def _write_tables(speaker: PreparedSpeaker, files: AdNerfFiles, shown: np.ndarra
     if speaker.blendshapes is not None:
         np.save(files.blendshapes, blendshape_rows(speaker.blendshapes[shown]))
         described["bs.npy"] = "MediaPipe FaceLandmarker"
+    else:
+        described["bs.npy"] = "left out: the landmarks hold no blendshapes; set landmarks: {landmarker: face_landmarker}"
+    if speaker.weights is not None:
+        described |= write_speech_files(files.folder, audio, len(shown), speaker.weights)
     return described
 
 
