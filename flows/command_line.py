@@ -11,9 +11,10 @@ import typer
 
 from flows.child_process import hand_over
 from flows.command_output import JsonOption, tell
+from flows.dataset_commands import export_command, import_command
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
-from flows.model_commands import models
+from flows.model_commands import CommercialSafeOption, models, refuse_non_commercial
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
 from flows.speaker_runs import bring_up_to_date
 from flows.stage_display import StageDisplay
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.command("export")(export_command)
+app.command("import")(import_command)
 
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
@@ -108,6 +111,7 @@ def run(
     consent: Annotated[Path | None, typer.Option(help="consent record in JSON, or a signed document")] = None,
     i_have_consent: Annotated[str | None, typer.Option(help='"who, what for"')] = None,
     replace: Annotated[bool, typer.Option(help="train a known speaker anew on another video")] = False,
+    commercial_safe: CommercialSafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Register a speaker, train, evaluate and report, and dub each audio."""
@@ -119,6 +123,8 @@ def run(
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
     with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
         register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent, display), display.show)
+    if commercial_safe:
+        refuse_non_commercial(workspace, [speaker])
     with StageDisplay([*_steps(workspace), *(["dub"] if audios else [])], quiet=as_json) as display:
         dubs = _bring_up_to_date(workspace, speaker, audios, out, display)
     _tell_results(workspace, speaker, dubs, as_json=as_json)
@@ -130,6 +136,7 @@ def dub_command(
     audio: Annotated[Path | None, typer.Option(help="the speech")] = None,
     out: Annotated[Path | None, typer.Option(help="the video to write, or with --manifest the folder")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with the columns speaker, audio, out")] = None,
+    commercial_safe: CommercialSafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Dub with a trained speaker: one audio, or many by a manifest."""
@@ -138,6 +145,8 @@ def dub_command(
         if out is None or speaker is not None or audio is not None:
             raise typer.BadParameter("--manifest takes --out DIR and nothing else")
         rows = read_manifest(manifest, out)
+        if commercial_safe:
+            refuse_non_commercial(workspace, [row.speaker for row in rows])
         with StageDisplay([], quiet=as_json) as display:
             results = dub_all(workspace, rows, display.show)
         failed = [result for result in results if result.error]
@@ -148,6 +157,8 @@ def dub_command(
         return
     if speaker is None or audio is None or out is None:
         raise typer.BadParameter("give --speaker, --audio and --out, or --manifest and --out")
+    if commercial_safe:
+        refuse_non_commercial(workspace, [check_speaker_name(speaker)])
     with StageDisplay(["dub"], quiet=as_json, lines=False) as display:
         dub(workspace, check_speaker_name(speaker), audio, out, display.show)
     tell({"video": str(out)}, [str(out)], as_json=as_json)

@@ -18,8 +18,9 @@ import yaml
 
 from talkhead_core.artifacts import write_text
 from talkhead_core.errors import InputError, ParameterError
+from talkhead_core.parameters import merged
 
-__all__ = ["Speaker", "check_speaker_name", "read_speakers", "read_yaml", "registered_speaker", "write_speakers"]
+__all__ = ["Speaker", "check_speaker_name", "read_speakers", "read_yaml", "registered_speaker", "speaker_parameters", "write_speakers"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _HEADER = "# Registered speakers; `talkhead run` adds an entry. profile: size and budget; config: architecture.\n"
@@ -83,6 +84,28 @@ def registered_speaker(path: Path, name: str) -> Speaker:
         known = f"; registered: {', '.join(speakers)}" if speakers else ""
         raise ParameterError(f"speaker {name!r} is not registered; run 'talkhead run --speaker {name} --video FILE'{known}")
     return speakers[name]
+
+
+def speaker_parameters(root: Path, name: str, section: str) -> dict[str, Any]:
+    """The parameters of one section for one speaker: ``params.yaml``, then its profile, then its configuration.
+
+    Args:
+        root: the folder with ``params.yaml`` and ``speakers.yaml``.
+        name: the speaker.
+        section: a section of ``params.yaml``.
+
+    Raises:
+        ParameterError: the speaker is not registered, or its profile or configuration does not exist.
+    """
+    chosen = registered_speaker(root / "speakers.yaml", name)
+    params = read_yaml(root / "params.yaml")
+    layers: list[Mapping[str, Any] | None] = [params.get(section)]
+    for kind, choice in (("profile", chosen.profile), ("config", chosen.config)):
+        choices = params.get(f"{kind}s") or {}
+        if choice not in choices:
+            raise ParameterError(f"speaker {name!r}: no {kind} {choice!r} in params.yaml; choose one of {', '.join(choices)}")
+        layers.append((choices[choice] or {}).get(section))
+    return merged(*layers)
 
 
 def write_speakers(path: Path, speakers: Mapping[str, Speaker]) -> None:

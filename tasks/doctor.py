@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from talkhead_core.media.ffmpeg_binary import ffmpeg_path
 from talkhead_core.parameters import from_mapping
 from talkhead_core.progress import silent
 from talkhead_core.speakers import read_yaml
+from tasks.back_ends import back_ends
 from tasks.stage import errors_in_one_line, print_progress
 
 _PACKAGES = ("av", "cv2", "dvc", "librosa", "mediapipe", "numba", "prefect", "safetensors", "scipy", "skimage", "torch")
@@ -38,7 +40,8 @@ def examine_video(video: Path, root: Path, progress: Any = silent) -> dict[str, 
 def examine_installation(root: Path) -> dict[str, Any]:
     """Whether everything that a run needs is here."""
     findings = [_python(), *(_package(name) for name in _PACKAGES), _ffmpeg(), _disk(root), _cores(), _gpu()]
-    return {"verdict": verdict(findings), "findings": [finding.to_json() for finding in findings]}
+    found = [asdict(back_end) for back_end in back_ends(root / "weights")]
+    return {"verdict": verdict(findings), "findings": [finding.to_json() for finding in findings], "back_ends": found}
 
 
 def _python() -> Finding:
@@ -93,6 +96,15 @@ def _line(finding: dict[str, str]) -> str:
     return f"{_MARKS[finding['level']]}  {finding['message']}{advice}"
 
 
+def _back_end_lines(result: dict[str, Any]) -> list[str]:
+    """One line a kind with what works, then one for each choice that needs something."""
+    found = result.get("back_ends", [])
+    kinds = dict.fromkeys(back_end["kind"] for back_end in found)
+    here = {kind: [each["name"] for each in found if each["kind"] == kind and not each["needs"]] for kind in kinds}
+    lines = [f"ok    {kind}: {', '.join(names)}" for kind, names in here.items() if names]
+    return lines + [f"-     {each['kind']} {each['name']} needs: {each['needs']}" for each in found if each["needs"]]
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tasks.doctor")
     parser.add_argument("--video", type=Path)
@@ -106,7 +118,8 @@ def _main() -> None:
         else:
             result = examine_video(arguments.video, root, print_progress if arguments.progress else silent)
         if not arguments.progress:
-            lines = [*(_line(finding) for finding in result["findings"]), f"verdict: {result['verdict'].replace('_', ' ')}"]
+            told = f"verdict: {result['verdict'].replace('_', ' ')}"
+            lines = [*(_line(finding) for finding in result["findings"]), *_back_end_lines(result), told]
             sys.stdout.write((json.dumps(result, indent=2) if arguments.json else "\n".join(lines)) + "\n")
             sys.stdout.flush()
         bad = next((finding for finding in result["findings"] if finding["level"] == "fail"), None)

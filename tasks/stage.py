@@ -12,16 +12,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from talkhead_core.consent import Consent, read_consent
-from talkhead_core.errors import ParameterError, TalkheadError
-from talkhead_core.parameters import from_mapping, merged
-from talkhead_core.speakers import check_speaker_name, read_yaml, registered_speaker
+from talkhead_core.errors import TalkheadError
+from talkhead_core.parameters import from_mapping
+from talkhead_core.speakers import check_speaker_name, registered_speaker, speaker_parameters
 
 C = TypeVar("C")
 
@@ -32,20 +32,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def resolve_section(root: Path, speaker: str, section: str) -> dict[str, Any]:
-    """The parameters of one section for one speaker: ``params.yaml``, then its profile, then its configuration.
-
-    Raises:
-        ParameterError: the speaker is not registered, or its profile or configuration does not exist.
-    """
-    chosen = registered_speaker(root / "speakers.yaml", speaker)
-    params = read_yaml(root / "params.yaml")
-    layers: list[Mapping[str, Any] | None] = [params.get(section)]
-    for kind, name in (("profile", chosen.profile), ("config", chosen.config)):
-        choices = params.get(f"{kind}s") or {}
-        if name not in choices:
-            raise ParameterError(f"speaker {speaker!r}: no {kind} {name!r} in params.yaml; choose one of {', '.join(choices)}")
-        layers.append((choices[name] or {}).get(section))
-    return merged(*layers)
+    """The parameters of one section for one speaker; see :func:`talkhead_core.speakers.speaker_parameters`."""
+    return speaker_parameters(root, speaker, section)
 
 
 @dataclass(frozen=True, kw_only=True)

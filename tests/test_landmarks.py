@@ -11,6 +11,7 @@ import pytest
 from talkhead_core.demo.speaker import DemoSpeakerConfig, make_demo_speaker
 from talkhead_core.errors import NotAvailableError, ParameterError
 from talkhead_core.face import mesh_topology as mesh
+from talkhead_core.face.blendshapes import BLENDSHAPE_NAMES
 from talkhead_core.face.frame_landmarks import FrameLandmarks, Landmarker, gather, shot_of_frames
 from talkhead_core.face.landmarks import LANDMARKERS, LandmarksConfig, build_landmarker
 from talkhead_core.face.landmarks.consistency import ShapeConsistency
@@ -18,6 +19,10 @@ from talkhead_core.media.video_reader import read_frames
 
 SIZE = 256
 SHARED_WEIGHTS = Path(__file__).parents[1].parent / "shared" / "weights"
+CLIP = SHARED_WEIGHTS.parent / "data" / "speakers" / "newsreader_512.mp4"
+needs_task = pytest.mark.skipif(
+    not (SHARED_WEIGHTS / "face_landmarker.task").is_file(), reason=f"no face_landmarker.task in {SHARED_WEIGHTS}"
+)
 WEIGHTS = {"face_landmarker": SHARED_WEIGHTS / "face_landmarker.task", "fan": SHARED_WEIGHTS}
 
 
@@ -63,6 +68,36 @@ def test_contract(name: str, frames: list[np.ndarray]) -> None:
 def test_without_weights_it_says_what_to_run(name: str, tmp_path: Path) -> None:
     with pytest.raises(NotAvailableError, match=f"talkhead models pull {name}"):
         build_landmarker(LandmarksConfig(landmarker=name, weights=str(tmp_path / "nothing")))
+
+
+@needs_task
+def test_the_task_gives_blendshapes_and_the_faces_matrix(frames: list[np.ndarray]) -> None:
+    arrays = gather(landmarker_here("face_landmarker").detect(iter(frames), [[0, 16]]))
+    assert arrays["blendshapes"].shape == (16, 52) and arrays["face_matrix"].shape == (16, 4, 4)
+    assert np.isnan(arrays["blendshapes"][6]).all() and np.isnan(arrays["face_matrix"][6]).all()
+    seen = np.delete(np.arange(16), 6)
+    scores = arrays["blendshapes"][seen]
+    assert (scores >= 0).all() and (scores <= 1).all() and scores[:, 0].max() < 0.1, "the neutral one stays near zero"
+    assert (arrays["face_matrix"][seen, 2, 3] < 0).all(), "the face is in front of a camera that looks down -Z"
+    np.testing.assert_allclose(arrays["face_matrix"][seen, 3], np.tile([0, 0, 0, 1], (15, 1)), atol=1e-6)
+
+
+@needs_task
+@pytest.mark.skipif(not CLIP.is_file(), reason=f"no recording at {CLIP}")
+def test_the_task_agrees_with_the_face_mesh_on_a_real_face() -> None:
+    clip = [frame for frame, _ in zip(read_frames(CLIP), range(120), strict=False)]
+    task = gather(landmarker_here("face_landmarker").detect(iter(clip), [[0, 120]]))
+    face_mesh = gather(build_landmarker(LandmarksConfig()).detect(iter(clip), [[0, 120]]))
+    distance = np.linalg.norm(task["points"][..., :2] - face_mesh["points"][..., :2], axis=-1)
+    width = np.linalg.norm(task["points"][:, 234, :2] - task["points"][:, 454, :2], axis=-1).mean()
+    assert np.median(distance) < 0.015 * width
+
+    def correlation(upper: int, lower: int, name: str) -> float:
+        opening = np.linalg.norm(task["points"][:, upper, :2] - task["points"][:, lower, :2], axis=-1)
+        return float(np.corrcoef(opening, task["blendshapes"][:, BLENDSHAPE_NAMES.index(name)])[0, 1])
+
+    assert correlation(13, 14, "jawOpen") > 0.6
+    assert correlation(159, 145, "eyeBlinkRight") < -0.7 and correlation(386, 374, "eyeBlinkLeft") < -0.7
 
 
 def test_a_file_that_is_no_task_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.report.comparison_video import encode_comparisons, encode_side_by_side
 from talkhead_core.report.pictures import worst_frame_ids
-from talkhead_core.report.tables import flat_rows, licence_table, metrics_table
+from talkhead_core.report.tables import flat_rows, licence_table, metrics_table, weights_table
 from talkhead_core.report.themed_svg import themed_figure, to_svg
 from talkhead_core.report.verdict import judge
 from tasks.evaluate import run as evaluate
@@ -212,6 +212,9 @@ def test_tables() -> None:
         ("d", "0, 1, 2, 3, … (20 values)"),
     ]
     assert any(row[0] == "numpy" and row[1] and row[2] for row in licence_table().rows)
+    chosen = {"speech_features": {"method": "ave"}, "inpaint": {"method": "lama"}, "segment": {"segmenter": "selfie"}}
+    rows = {row[0]: row[1:] for row in weights_table(chosen).rows}
+    assert rows["ave"] == ["CC BY-NC 4.0", "no"] and rows["lama"] == ["Apache-2.0", "yes"] and "bisenet" not in rows
 
 
 def test_plots_follow_the_theme_and_describe_themselves() -> None:

@@ -21,13 +21,15 @@ PIPELINE = (
     "ingest extract_audio denoise speech_features landmarks track_head segment flow_masks inpaint "
     "train_coarse train_fine train_torso render evaluate report"
 )
-NOT_STAGES = {"__init__", "stage", "speaker_data", "torchrun"}
+NOT_STAGES = {"__init__", "back_ends", "stage", "speaker_data", "torchrun"}
 TASKS_BESIDE_THE_GRAPH = {
-    "doctor",
-    "make_demo",
-    "dub",
     "denoise_file",
+    "doctor",
+    "dub",
     "evaluate_pair",
+    "export_dataset",
+    "import_dataset",
+    "make_demo",
     "paper_tables",
     "report_dub",
     "report_index",

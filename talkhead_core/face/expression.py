@@ -1,17 +1,86 @@
-"""Eye opening and brow raise from the tracked mesh, in the head frame."""
+"""What eyes and brows do: measured on the tracked mesh, or a landmarker's blendshapes; gated and smoothed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
+from scipy.signal import savgol_filter
 
+from talkhead_core.face.blendshapes import UPPER_FACE_BLENDSHAPES, upper_face_coefficients
 from talkhead_core.face.mesh_topology import LEFT_BROW, LEFT_EYE_LIDS, RIGHT_BROW, RIGHT_EYE_LIDS
+from talkhead_core.face.pose_smoothing import fill_rows
+from talkhead_core.parameters import require
 
-__all__ = ["EXPRESSION_NAMES", "blinks", "expression"]
+__all__ = ["EXPRESSION_NAMES", "ExpressionConfig", "blinks", "expression", "measured_expression", "smoothed"]
 
 EXPRESSION_NAMES = ("eye_opening_left", "eye_opening_right", "brow_raise_left", "brow_raise_right")
 """The columns of ``expression``; left is the person's left."""
 
+_SMOOTHING_ORDER = 3
+
 _LEFT_CORNERS, _RIGHT_CORNERS = (263, 362), (33, 133)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpressionConfig:
+    """What conditions the upper face.
+
+    Args:
+        source: ``landmarks``: four measures of the tracked mesh (``EXPRESSION_NAMES``); ``blendshapes``: SyncTalk's seven
+            coefficients, which need the landmarker ``face_landmarker``.
+        smoothing_frames: odd; a cubic is fitted to so many frames around each (Savitzky and Golay 1964; SyncTalk: 5), which
+            leaves a blink's depth; 1 leaves the values alone.
+        min_confidence: frames whose landmarks can be believed less are interpolated from their neighbours.
+    """
+
+    source: Literal["landmarks", "blendshapes"] = "landmarks"
+    smoothing_frames: int = 1
+    min_confidence: float = 0.2
+
+    def __post_init__(self) -> None:
+        odd = self.smoothing_frames % 2 == 1 and self.smoothing_frames >= 1
+        require(odd and self.smoothing_frames != 3, f"smoothing_frames must be 1, 5, 7 or another odd number, not {self.smoothing_frames}")
+        require(0 <= self.min_confidence < 1, f"min_confidence must be in [0, 1), not {self.min_confidence}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return EXPRESSION_NAMES if self.source == "landmarks" else UPPER_FACE_BLENDSHAPES
+
+
+def measured_expression(
+    config: ExpressionConfig, landmarks: dict[str, np.ndarray], mesh_cm: np.ndarray, good: np.ndarray, shot: np.ndarray
+) -> np.ndarray:
+    """The columns ``[N, E]`` float32 that ``config`` names, for every frame.
+
+    Args:
+        config: which, and how they are cleaned.
+        landmarks: the arrays of ``landmarks.safetensors``.
+        mesh_cm: ``[N, 468, 3]``, head frame.
+        good: ``[N]`` bool, the frames that were tracked.
+        shot: ``[N]``; nothing crosses a cut.
+
+    Raises:
+        InputError: blendshapes are asked for and the landmarker gave none.
+    """
+    values = expression(mesh_cm) if config.source == "landmarks" else upper_face_coefficients(landmarks)
+    believed = good & (landmarks["confidence"] >= config.min_confidence) & np.isfinite(values).all(axis=1)
+    if believed.any():
+        values = fill_rows(values, believed, shot)
+    return smoothed(np.nan_to_num(values), shot, config.smoothing_frames).astype(np.float32)
+
+
+def smoothed(values: np.ndarray, shot: np.ndarray, frames: int) -> np.ndarray:
+    """Each column of ``values [N, E]`` smoothed within each shot, inside the range it had there."""
+    result = values.copy()
+    for index in np.unique(shot):
+        rows = np.flatnonzero(shot == index)
+        if frames > _SMOOTHING_ORDER and len(rows) >= frames:
+            part = values[rows]
+            result[rows] = np.clip(savgol_filter(part, frames, _SMOOTHING_ORDER, axis=0), part.min(axis=0), part.max(axis=0))
+    return result
 
 
 def expression(mesh_cm: np.ndarray) -> np.ndarray:

@@ -25,12 +25,16 @@ class FrameLandmarks:
         points: ``[P, 3]`` float32: pixels of the clip (pixel centres at .5), z in pixels, smaller is nearer; NaN without a face.
         detected: whether there is a face.
         confidence: in [0, 1]; 0 without a face.
+        blendshapes: ``[52]`` scores in [0, 1] (``blendshapes.BLENDSHAPE_NAMES``) of the landmarkers that give them.
+        matrix: ``[4, 4]``, their canonical face to the camera, rotation, scale and translation in cm.
     """
 
     frame_id: int
     points: np.ndarray
     detected: bool
     confidence: float
+    blendshapes: np.ndarray | None = None
+    matrix: np.ndarray | None = None
 
     @classmethod
     def missing(cls, frame_id: int, count: int) -> FrameLandmarks:
@@ -53,14 +57,21 @@ class Landmarker(Protocol):
 
 
 def gather(rows: Iterable[FrameLandmarks]) -> dict[str, np.ndarray]:
-    """The arrays of ``landmarks.safetensors``: ``frame_id``, ``points``, ``detected``, ``confidence``."""
+    """The arrays of ``landmarks.safetensors``: ``frame_id``, ``points``, ``detected``, ``confidence``, and where the landmarker gives
+    them ``blendshapes [N, 52]`` and ``face_matrix [N, 4, 4]``, NaN without a face."""
     found = list(rows)
-    return {
+    arrays = {
         "frame_id": np.array([row.frame_id for row in found], np.int64),
         "points": np.stack([row.points for row in found]).astype(np.float32),
         "detected": np.array([row.detected for row in found], bool),
         "confidence": np.array([row.confidence for row in found], np.float32),
     }
+    for name, values in (("blendshapes", [row.blendshapes for row in found]), ("face_matrix", [row.matrix for row in found])):
+        given = next((value for value in values if value is not None), None)
+        if given is not None:
+            missing = np.full(given.shape, np.nan, np.float32)
+            arrays[name] = np.stack([missing if value is None else value for value in values]).astype(np.float32)
+    return arrays
 
 
 def shot_of_frames(shots: Shots, frames: int) -> np.ndarray:

@@ -43,11 +43,12 @@ class HeadTrack:
         focal_px: for the clip's size.
         shape_cm: ``[468, 3]`` the person's neutral face, mouth closed, head frame.
         mesh_cm: ``[N, 468, 3]`` every frame's face, head frame.
-        expression: ``[N, 4]``, see ``EXPRESSION_NAMES``.
+        expression: ``[N, E]``.
         status: ``[N]`` 0 tracked, 1 interpolated.
         reprojection_px: ``[N]`` mean distance of the rigid landmarks from where pose, shape and slide put them; 0 where interpolated.
         shot: ``[N]``.
         quality: figures of the whole clip.
+        expression_names: what the columns of ``expression`` are.
     """
 
     frame_id: np.ndarray
@@ -61,6 +62,7 @@ class HeadTrack:
     reprojection_px: np.ndarray
     shot: np.ndarray
     quality: TrackQuality
+    expression_names: tuple[str, ...] = EXPRESSION_NAMES
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of ``track.safetensors``."""
@@ -89,5 +91,5 @@ class HeadTrack:
             "flow_residual_px": self.quality.flow_residual_px,
             "flow_residual_landmarks_alone_px": self.quality.flow_residual_landmarks_alone_px,
             "interpolated_frames": self.frame_id[~tracked].tolist(),
-            "expression_names": list(EXPRESSION_NAMES),
+            "expression_names": list(self.expression_names),
         }

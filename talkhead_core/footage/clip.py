@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from talkhead_core.errors import FootageError
+from talkhead_core.face.head_poses import attached_poses
 from talkhead_core.footage.report import FootageConfig, examine_footage
 from talkhead_core.media.frame_rate import clip_rate, frame_sources
 from talkhead_core.media.probe import VideoProbe
+from talkhead_core.media.square_crop import SquareCrop
 from talkhead_core.media.transcode import write_clip
 from talkhead_core.media.video_reader import video_info
 from talkhead_core.parameters import require
@@ -60,7 +62,9 @@ def ingest_footage(video: Path, clip: Path, config: IngestConfig, progress: Prog
     report.require_go()
     probe, scan = report.probe, report.scan
     assert scan is not None
-    crop = report.crop(config.footage.framing)
+    poses = attached_poses(video)
+    # Poses hold for a camera whose axis goes through the middle of the image, which a crop of our own choosing would move.
+    crop = report.crop(config.footage.framing) if poses is None else SquareCrop.central(probe.width, probe.height)
     fps = clip_rate(probe.fps, config.fps)
     write_clip(probe, crop, clip, size_px=config.size_px, fps=fps, crf=config.crf, preset=config.preset)
     frames = video_info(clip).frames
@@ -71,6 +75,7 @@ def ingest_footage(video: Path, clip: Path, config: IngestConfig, progress: Prog
         "clip": {"width": config.size_px, "height": config.size_px, "fps": f"{fps.numerator}/{fps.denominator}", "frames": frames},
         "frame_source_timestamp_s": [round(float(time), 6) for time in probe.timestamps_s[sources]],
         "crop": crop.to_json(),
+        "attached_poses": 0 if poses is None else len(poses.frame_id),
         "shots": _clip_shots(scan.shots, sources),
         "verdict": report.verdict,
         "findings": [finding.to_json() for finding in report.findings],

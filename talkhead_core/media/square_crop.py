@@ -23,6 +23,12 @@ class SquareCrop:
     y: int
     size: int
 
+    @classmethod
+    def central(cls, width: int, height: int) -> SquareCrop:
+        """The largest square in the middle of an image; off by half a pixel where one side is odd and the other is not."""
+        size = min(width, height)
+        return cls(x=(width - size) // 2, y=(height - size) // 2, size=size)
+
     def to_clip(self, source_px: FloatArray, clip_size_px: int) -> FloatArray:
         """Source pixels ``[..., 2]`` to clip pixels ``[..., 2]``."""
         return (source_px - (self.x, self.y)) * (clip_size_px / self.size)

@@ -13,8 +13,10 @@ from talkhead_core.errors import NotAvailableError
 from talkhead_core.metrics.bootstrap import BootstrapConfig
 from talkhead_core.metrics.brisque import load_brisque
 from talkhead_core.metrics.frame_scores import FrameScorer, ReferenceFrame
+from talkhead_core.metrics.frechet_distance import FrechetInception, load_inception
 from talkhead_core.metrics.landmark_scores import landmark_columns
 from talkhead_core.metrics.lpips_weights import load_lpips
+from talkhead_core.metrics.niqe import load_niqe
 from talkhead_core.metrics.not_available import NEVER_SUBSTITUTED
 from talkhead_core.metrics.protocol import Protocol
 from talkhead_core.metrics.regions import REGION_DEFINITIONS
@@ -33,7 +35,7 @@ class EvaluateConfig:
 
     Args:
         landmarker: finds the lips in both videos; the face mesh by default, the same mode for both.
-        slow_every: LPIPS and BRISQUE are computed for every so many frames; 0 leaves them out.
+        slow_every: LPIPS, BRISQUE, NIQE and FID are computed for every so many frames; 0 leaves them out.
         bootstrap: how intervals are drawn.
     """
 
@@ -52,14 +54,18 @@ class ExtraMetrics:
     Args:
         functions: name -> function of (reference, rendered), RGB ``[H, W, 3]`` uint8.
         not_available: name -> reason.
+        fid: makes an empty Fréchet distance; None where its network is not here.
+        fid_of: protocol's name -> its distance, once scored.
     """
 
     functions: Mapping[str, Callable[[Image, Image], float]]
     not_available: Mapping[str, str]
+    fid: Callable[[], FrechetInception] | None = None
+    fid_of: dict[str, FrechetInception] = field(default_factory=dict)
 
 
 def load_extra_metrics(weights: Path, config: EvaluateConfig) -> ExtraMetrics:
-    """LPIPS and BRISQUE where their weights and packages are here.
+    """LPIPS, BRISQUE, NIQE and FID where their weights and packages are here.
 
     Args:
         weights: the folder of the weight store.
@@ -68,7 +74,8 @@ def load_extra_metrics(weights: Path, config: EvaluateConfig) -> ExtraMetrics:
     functions: dict[str, Callable[[Image, Image], float]] = {}
     missing = dict(NEVER_SUBSTITUTED)
     if config.slow_every == 0:
-        return ExtraMetrics(functions=functions, not_available=missing | dict.fromkeys(("lpips", "brisque"), "left out: slow_every is 0"))
+        left_out = dict.fromkeys(("lpips", "brisque", "niqe", "fid"), "left out: slow_every is 0")
+        return ExtraMetrics(functions=functions, not_available=missing | left_out)
     try:
         functions["lpips"] = load_lpips(weights)
     except NotAvailableError as error:
@@ -78,7 +85,16 @@ def load_extra_metrics(weights: Path, config: EvaluateConfig) -> ExtraMetrics:
         functions["brisque"] = lambda reference, rendered: brisque(rendered)
     except NotAvailableError as error:
         missing["brisque"] = str(error)
-    return ExtraMetrics(functions=functions, not_available=missing)
+    try:
+        niqe = load_niqe(weights)
+        functions["niqe"] = lambda reference, rendered: niqe.score(rendered)
+    except NotAvailableError as error:
+        missing["niqe"] = str(error)
+    try:
+        network = load_inception(weights)
+    except NotAvailableError as error:
+        return ExtraMetrics(functions=functions, not_available={**missing, "fid": str(error)})
+    return ExtraMetrics(functions=functions, not_available=missing, fid=lambda: FrechetInception(network))
 
 
 def score_protocols(
@@ -103,7 +119,10 @@ def score_protocols(
     rows: list[dict[str, Any]] = []
     for index, reference in enumerate(references):
         for protocol, images in rendered.items():
-            scores = scorers[protocol].score(reference, next(images))
+            image = next(images)
+            scores = scorers[protocol].score(reference, image)
+            if extra.fid is not None and index % max(config.slow_every, 1) == 0:
+                extra.fid_of.setdefault(protocol.name, extra.fid()).add(reference.image, image)
             rows.append({"protocol": protocol.name, "frame_id": reference.frame_id, **scores})
         progress(index + 1, frames)
     table = pd.DataFrame(rows)
@@ -142,6 +161,7 @@ def metrics_document(
         protocol.name: summarise_protocol(
             table[table["protocol"] == protocol.name].reset_index(drop=True).drop(columns="protocol"), fps, config.bootstrap
         )
+        | (extra.fid_of[protocol.name].figures() if protocol.name in extra.fid_of else {})
         for protocol in protocols
     }
     controls = [protocol.name for protocol in protocols if protocol.control]
@@ -150,7 +170,7 @@ def metrics_document(
         for control in controls
         if "head/self" in figures
     }
-    columns = set(table.columns)
+    columns = set(table.columns) | {name for scores in figures.values() for name in scores}
     return {
         "protocols": figures,
         "comparisons": comparisons,
@@ -164,6 +184,8 @@ def metrics_document(
             "lmd_px512": "mean distance of 40 lip points, each set centred on its mean, in pixels at 512; frames without a face left out",
             "mouth_opening_r": "Pearson correlation over frames of inner-lip distance / face height, render against reference",
             "mouth_opening_sd_ratio": "standard deviation of the same over frames, render / reference",
+            "niqe": "36 features of 96 px blocks against pristine pictures', Y of YCbCr",
+            "fid": "Inception v3 of 2015-12-05, pool 3, every slow_every-th frame of both videos; biased upwards for few frames",
             "ci95": f"circular block bootstrap over frames, blocks of {config.bootstrap.block_s} s",
         },
     }

@@ -23,7 +23,7 @@ from talkhead_core.report.html_page import render_page
 from talkhead_core.report.pictures import Picture, mask_pictures, worst_frames
 from talkhead_core.report.plots import Plot, coverage_plot, mouth_opening_plot, per_frame_plot, pose_plot, training_plot
 from talkhead_core.report.speaker_artifacts import SpeakerArtifacts
-from talkhead_core.report.tables import comparison_table, flat_rows, licence_table, metrics_table
+from talkhead_core.report.tables import comparison_table, flat_rows, licence_table, metrics_table, weights_table
 from talkhead_core.report.verdict import judge
 from talkhead_core.types import FloatArray, Image
 
@@ -111,6 +111,7 @@ def speaker_page(
         model=flat_rows(artifacts.model or {}),
         hashes=_hashes(artifacts),
         licences=licence_table(),
+        weights=weights_table(parameters),
         missing=artifacts.missing,
     )
 

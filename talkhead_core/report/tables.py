@@ -8,8 +8,9 @@ from importlib import metadata
 from typing import Any
 
 from talkhead_core.metrics.protocol import PROTOCOLS
+from talkhead_core.weights.usage import BUNDLED, sets_in_use
 
-__all__ = ["COLUMNS", "Column", "Table", "comparison_table", "flat_rows", "licence_table", "metrics_table"]
+__all__ = ["COLUMNS", "Column", "Table", "comparison_table", "flat_rows", "licence_table", "metrics_table", "weights_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,18 @@ def licence_table(
         named = about.get("license_expression") or ", ".join(c for c in classifiers if c != "OSI Approved") or about.get("license")
         rows.append([package, str(about["version"]), str(named or "see package").strip().splitlines()[0][:60]])
     return Table(caption="Software", head=["Package", "Version", "Licence"], rows=rows)
+
+
+def weights_table(parameters: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Every set of weights that touched the output, with its licence.
+
+    Args:
+        parameters: section -> the speaker's resolved parameters.
+    """
+    used = [[each.name, each.licence, "yes" if each.commercial else "no"] for each in sets_in_use(parameters)]
+    bundled = [[what, licence, "yes" if commercial else "no"] for what, licence, commercial in BUNDLED]
+    own = ["the speaker's own model, trained here", "the speaker's consent", "as consented"]
+    return Table(caption="Weights that touched the output", head=["Weights", "Licence", "Commercial use"], rows=[own, *bundled, *used])
 
 
 def _cell(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -> str:

@@ -16,7 +16,7 @@ from talkhead_core.segmentation.limb_detector import LimbDetector
 from talkhead_core.segmentation.limb_tracker import with_limbs
 from talkhead_core.segmentation.limbs import NO_LIMBS, Limbs
 from talkhead_core.segmentation.long_hair import LongHair
-from talkhead_core.segmentation.segmenter import SEGMENTERS
+from talkhead_core.segmentation.segmenter import SEGMENTERS, FaceParser, PersonParts
 from talkhead_core.segmentation.skin_colour import SkinColour
 from talkhead_core.types import FloatArray, Image, Label
 
@@ -36,6 +36,7 @@ class SegmentationConfig:
         hands: look for hands.
         hand_stride: look for hands on every n-th frame, interpolate between.
         plate_margin: pixels nearer to the person than this share of the frame's height are not background.
+        weights: path of the weight file, for the segmenters that need one.
     """
 
     segmenter: str = "selfie"
@@ -43,6 +44,7 @@ class SegmentationConfig:
     hands: bool = True
     hand_stride: int = 3
     plate_margin: float = 0.02
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         require(self.segmenter in SEGMENTERS, f"segmenter must be one of {', '.join(SEGMENTERS)}, not {self.segmenter!r}")
@@ -59,7 +61,9 @@ class LabelMapper:
         self._skin, self._long_hair = SkinColour(), LongHair()
         self._neck_support: FloatArray | None = None
 
-    def __call__(self, image: Image, probability: FloatArray, points: FloatArray | None, limbs: Limbs) -> np.ndarray:
+    def __call__(
+        self, image: Image, probability: FloatArray, points: FloatArray | None, limbs: Limbs, parts: PersonParts | None = None
+    ) -> np.ndarray:
         """Labels ``[H, W]`` uint8 of :class:`talkhead_core.types.Label`.
 
         Args:
@@ -67,6 +71,7 @@ class LabelMapper:
             probability: of a person, ``[H, W]``.
             points: face landmarks ``[>= 468, 2 or 3]`` in pixels, None where the face is not known.
             limbs: hands and arms.
+            parts: head and neck, where the segmenter knows them; else they follow from the landmarks and the skin's colour.
         """
         shape = (image.shape[0], image.shape[1])
         person = _without_specks(probability >= self._threshold)
@@ -74,6 +79,9 @@ class LabelMapper:
         if points is not None:
             geometry = FaceGeometry.of(points)
             self._skin.update(image, geometry.skin_points, 0.03 * geometry.height_px)
+        if parts is not None:
+            labels[person & parts.neck], labels[person & parts.head] = Label.NECK, Label.HEAD
+        elif points is not None:
             head = person & filled(geometry.head_polygon(), shape)
             labels[head | self._long_hair(image, geometry, person, head)] = Label.HEAD
             self._add_neck(labels, image, geometry)
@@ -112,12 +120,13 @@ def label_frames(
         detected: boolean ``[N]``; frames without a face take the landmarks of the nearest frame with one.
         config: the settings.
     """
-    segmenter, mapper = SEGMENTERS.get(config.segmenter)(), LabelMapper(config)
+    segmenter, mapper = SEGMENTERS.get(config.segmenter)(config.weights), LabelMapper(config)
     nearest = nearest_detected(detected)
     pairs = with_limbs(frames, LimbDetector(), config.hand_stride) if config.hands else ((frame, NO_LIMBS) for frame in frames)
     for index, (frame, limbs) in enumerate(pairs):
         face = points[nearest[index]] if nearest is not None else None
-        yield frame, mapper(frame, segmenter(frame), face, limbs)
+        parts = segmenter.parts(frame) if isinstance(segmenter, FaceParser) else None
+        yield frame, mapper(frame, segmenter(frame) if parts is None else parts.person, face, limbs, parts)
 
 
 def nearest_detected(detected: np.ndarray) -> np.ndarray | None:

@@ -16,7 +16,7 @@ _INPUT_SIZE_PX = 256
 class SelfieSegmenter:
     """Person probability from the general selfie model (256 x 256 input; Google, 2021)."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: str | None = None) -> None:
         self._model = mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 
     def __call__(self, image: Image) -> FloatArray:

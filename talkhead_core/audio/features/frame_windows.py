@@ -14,9 +14,9 @@ import numpy as np
 
 from talkhead_core.types import FloatArray
 
-__all__ = ["column_centres", "frame_windows", "gather_segments"]
+__all__ = ["BLOCK_FRAMES", "column_centres", "frame_windows", "gather_segments"]
 
-_BLOCK_FRAMES = 512
+BLOCK_FRAMES = 512
 """Frames worked on at once: 20 s at 25 fps, a few MB however long the audio is."""
 
 Spectrum = Callable[[FloatArray], FloatArray]
@@ -76,8 +76,8 @@ def frame_windows(
         sample_rate_hz: the audio's rate.
         first_frame: id of the first frame wanted.
     """
-    for start in range(first_frame, first_frame + frames, _BLOCK_FRAMES):
-        ids = np.arange(start, min(start + _BLOCK_FRAMES, first_frame + frames))
+    for start in range(first_frame, first_frame + frames, BLOCK_FRAMES):
+        ids = np.arange(start, min(start + BLOCK_FRAMES, first_frame + frames))
         centres = column_centres(ids, fps, window=window, hop=hop, sample_rate_hz=sample_rate_hz)
         unique, where = np.unique(centres, return_inverse=True)
         columns = spectrum(gather_segments(audio, unique, segment))

@@ -35,7 +35,7 @@ class LogMel:
     channels = _MEL_BANDS
     columns_per_second = SPEECH_SAMPLE_RATE_HZ // _HOP
 
-    def __init__(self, *, window: int) -> None:
+    def __init__(self, *, window: int, weights: str | None = None) -> None:
         self.window = window
 
     def blocks(self, audio: FloatArray, fps: Fraction, frames: int, first_frame: int = 0) -> Iterator[FloatArray]:

@@ -25,7 +25,7 @@ class Mfcc:
     channels = 3 * _CEPSTRA
     columns_per_second = LogMel.columns_per_second
 
-    def __init__(self, *, window: int) -> None:
+    def __init__(self, *, window: int, weights: str | None = None) -> None:
         self.window = window
         # two rounds of differences need columns beyond the window, so that its edges are no special case
         self._mel = LogMel(window=window + 4 * _CONTEXT)

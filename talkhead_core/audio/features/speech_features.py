@@ -21,13 +21,14 @@ class SpeechFeatures(Protocol):
 
     Args:
         window: columns in each frame's window, centred on the middle of the frame.
+        weights: path of the weight file, or of the folder that holds it, for the features that need one.
     """
 
     window: int
     channels: int
     columns_per_second: int
 
-    def __init__(self, *, window: int) -> None: ...
+    def __init__(self, *, window: int, weights: str | None = None) -> None: ...
 
     def blocks(self, audio: FloatArray, fps: Fraction, frames: int, first_frame: int = 0) -> Iterator[FloatArray]:
         """Yield ``[<= 512, window, channels]`` float32 in frame order: for long audio, in constant memory."""
@@ -53,6 +54,10 @@ FEATURES: Registry[type[SpeechFeatures]] = Registry(
     {
         "log_mel": "talkhead_core.audio.features.log_mel:LogMel",
         "mfcc": "talkhead_core.audio.features.mfcc:Mfcc",
+        "hubert": "talkhead_core.audio.features.hubert:Hubert",
+        "wav2vec2": "talkhead_core.audio.features.wav2vec2:Wav2Vec2",
+        "deepspeech": "talkhead_core.audio.features.deepspeech:DeepSpeech",
+        "ave": "talkhead_core.audio.features.audio_visual_encoder:AudioVisualEncoder",
     },
 )
 
@@ -64,13 +69,15 @@ class SpeechFeaturesConfig:
     Args:
         method: a name in ``FEATURES``.
         window: columns in each frame's window; at 100 columns a second 24 of them are 240 ms.
+        weights: path of the weight file, or of the folder that holds it, for the features that need one.
     """
 
     method: str = "log_mel"
     window: int = 24
+    weights: str | None = None
 
     def __post_init__(self) -> None:
-        FEATURES.get(self.method)
+        require(self.method in FEATURES, f"no speech feature called {self.method!r}; choose one of {', '.join(FEATURES)}")
         require(1 <= self.window <= 400, f"window must be 1 to 400 columns, not {self.window}")
 
 
@@ -81,7 +88,7 @@ def create_features(config: SpeechFeaturesConfig) -> SpeechFeatures:
         ParameterError: no such feature.
         NotAvailableError: its package or weights are not here.
     """
-    return FEATURES.get(config.method)(window=config.window)
+    return FEATURES.get(config.method)(window=config.window, weights=config.weights)
 
 
 def stacked(blocks: Iterator[FloatArray], frames: int, window: int, channels: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""MediaPipe's FaceLandmarker task: 478 points from a ``.task`` file."""
+"""MediaPipe's FaceLandmarker task: 478 points, 52 blendshapes and the face's matrix from a ``.task`` file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import mediapipe as mp
 import numpy as np
 
 from talkhead_core.errors import NotAvailableError
+from talkhead_core.face.blendshapes import BLENDSHAPE_NAMES
 from talkhead_core.face.frame_landmarks import FrameLandmarks, Shots
 from talkhead_core.face.landmarks.consistency import ShapeConsistency
 from talkhead_core.face.landmarks.mediapipe_face_mesh import to_clip_pixels
@@ -52,12 +53,20 @@ class FaceLandmarkerTask:
                     task.close()
                     task, shot_start = self._fresh(), frame_id
                 image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
-                faces = task.detect_for_video(image, (frame_id - shot_start) * _FRAME_MS).face_landmarks
-                if not faces:
+                found = task.detect_for_video(image, (frame_id - shot_start) * _FRAME_MS)
+                if not found.face_landmarks:
                     yield FrameLandmarks.missing(frame_id, REFINED_POINTS)
                     continue
-                points = to_clip_pixels(faces[0], frame.shape[1], frame.shape[0])
-                yield FrameLandmarks(frame_id, points, True, consistency.confidence(points))
+                points = to_clip_pixels(found.face_landmarks[0], frame.shape[1], frame.shape[0])
+                scores = {category.category_name: category.score for category in found.face_blendshapes[0]}
+                yield FrameLandmarks(
+                    frame_id,
+                    points,
+                    True,
+                    consistency.confidence(points),
+                    blendshapes=np.array([scores[name] for name in BLENDSHAPE_NAMES], np.float32),
+                    matrix=np.asarray(found.facial_transformation_matrixes[0], np.float32),
+                )
         finally:
             task.close()
 
@@ -67,6 +76,8 @@ class FaceLandmarkerTask:
             base_options=mp.tasks.BaseOptions(model_asset_buffer=self._model),
             running_mode=vision.RunningMode.VIDEO,
             num_faces=1,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
             min_face_detection_confidence=self._config.min_detection_confidence,
             min_tracking_confidence=self._config.min_tracking_confidence,
         )

@@ -1,0 +1,1 @@
+"""Datasets in other programs' layouts, both ways."""
