@@ -130,16 +130,19 @@ def dub_command(
     audio: Annotated[Path | None, typer.Option(help="the speech")] = None,
     out: Annotated[Path | None, typer.Option(help="the video to write, or with --manifest the folder")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with the columns speaker, audio, out")] = None,
+    no_credentials: Annotated[bool, typer.Option("--no-credentials", help="do not sign; this is recorded")] = False,
+    no_watermark: Annotated[bool, typer.Option("--no-watermark", help="leave the invisible mark out; this is recorded")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Dub with a trained speaker: one audio, or many by a manifest."""
     workspace = Workspace.here()
+    off = [*(["--no-credentials"] if no_credentials else []), *(["--no-watermark"] if no_watermark else [])]
     if manifest is not None:
         if out is None or speaker is not None or audio is not None:
             raise typer.BadParameter("--manifest takes --out DIR and nothing else")
         rows = read_manifest(manifest, out)
         with StageDisplay([], quiet=as_json) as display:
-            results = dub_all(workspace, rows, display.show)
+            results = dub_all(workspace, rows, display.show, off)
         failed = [result for result in results if result.error]
         listed = [{"speaker": r.speaker, "audio": str(r.audio), "out": str(r.out), "error": r.error} for r in results]
         tell({"dubs": listed}, [f"{r.out}  {r.error or 'ok'}" for r in results], as_json=as_json)
@@ -149,7 +152,7 @@ def dub_command(
     if speaker is None or audio is None or out is None:
         raise typer.BadParameter("give --speaker, --audio and --out, or --manifest and --out")
     with StageDisplay(["dub"], quiet=as_json, lines=False) as display:
-        dub(workspace, check_speaker_name(speaker), audio, out, display.show)
+        dub(workspace, check_speaker_name(speaker), audio, out, display.show, off)
     tell({"video": str(out)}, [str(out)], as_json=as_json)
 
 
@@ -177,6 +180,17 @@ def evaluate(
     for option, file in (("--json", json_file), ("--csv", csv)):
         arguments += [option, str(file.resolve())] if file else []
     _hand_over("evaluate_pair", arguments)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="a video, or a report of talkhead")],
+    trust: Annotated[Path | None, typer.Option(help="root certificates to trust, in PEM; the workspace's own are trusted anyway")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where a video comes from: its credentials, and the invisible mark; 1 when nothing says so or it was changed."""
+    arguments = [str(_existing(file).resolve()), *(["--trust", str(_existing(trust).resolve())] if trust is not None else [])]
+    _hand_over("verify", [*arguments, *(["--json"] if as_json else [])])
 
 
 @app.command()

@@ -186,7 +186,7 @@ def set_parameter(root: Path, section: str, key: str, value: object) -> None:
 
 
 def _toy_params(root: Path) -> str:
-    names = [node.name for node in read_stage_graph(root)]
+    names = [*(node.name for node in read_stage_graph(root)), "provenance"]
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     for name in names:
         params[name] = {"x": 1}
