@@ -11,6 +11,7 @@ import typer
 
 from flows.child_process import hand_over
 from flows.command_output import JsonOption, tell
+from flows.consent_commands import consent_command, forget_command
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
 from flows.model_commands import models
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.command("consent")(consent_command)
+app.command("forget")(forget_command)
 
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
@@ -107,6 +110,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the dubs go; out/SPEAKER by default")] = None,
     consent: Annotated[Path | None, typer.Option(help="consent record in JSON, or a signed document")] = None,
     i_have_consent: Annotated[str | None, typer.Option(help='"who, what for"')] = None,
+    consent_until: Annotated[str | None, typer.Option(help="the last day it holds, such as 2030-01-31")] = None,
     replace: Annotated[bool, typer.Option(help="train a known speaker anew on another video")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,7 +122,8 @@ def run(
         _existing(path)
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
     with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
-        register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent, display), display.show)
+        source = _consent_source(workspace, speaker, consent, i_have_consent, consent_until, display)
+        register(workspace, request, source, display.show)
     with StageDisplay([*_steps(workspace), *(["dub"] if audios else [])], quiet=as_json) as display:
         dubs = _bring_up_to_date(workspace, speaker, audios, out, display)
     _tell_results(workspace, speaker, dubs, as_json=as_json)
@@ -243,13 +248,15 @@ def _steps(workspace: Workspace) -> list[str]:
 
 
 def _consent_source(
-    workspace: Workspace, speaker: str, document: Path | None, statement: str | None, display: StageDisplay
+    workspace: Workspace, speaker: str, document: Path | None, statement: str | None, until: str | None, display: StageDisplay
 ) -> Callable[[], Consent] | None:
     """Where a consent record is to come from: the options, the record there is (None), or a question to the person."""
     if document is not None:
-        return lambda: consent_from_document(document, statement, speaker)
+        return lambda: consent_from_document(document, statement, speaker, until=until)
     if statement is not None:
-        return lambda: consent_from_statement(statement)
+        return lambda: consent_from_statement(statement, until=until)
+    if until is not None:
+        raise InputError("--consent-until goes with --consent or --i-have-consent")
     if (workspace.stage_folder(speaker, "raw") / "consent.json").is_file() or not sys.stdin.isatty():
         return None
     return lambda: _ask_consent(speaker, display)
@@ -260,10 +267,11 @@ def _ask_consent(speaker: str, display: StageDisplay) -> Consent:
         typer.echo(f"Nobody is trained without having agreed. This is asked once and kept with speaker {speaker!r}.", err=True)
         who = typer.prompt("Who is shown and has agreed", err=True).strip()
         purpose = typer.prompt("What may the videos be made for", err=True).strip()
+        until = typer.prompt("Until which day, such as 2030-01-31 (nothing: until withdrawn)", default="", show_default=False, err=True)
         agreed = typer.confirm(f"{who} has agreed to that", err=True)
     if not agreed:
         raise ConsentError(f"speaker {speaker!r} needs the consent of the person shown")
-    return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}")
+    return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}", until=until.strip() or None)
 
 
 def _hand_over(task: str, arguments: list[str]) -> None:

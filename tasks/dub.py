@@ -44,7 +44,7 @@ from talkhead_core.speakers import check_speaker_name
 from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
 from talkhead_core.types import FloatArray, Image
-from tasks.provenance import ProvenanceConfig, origin_of, record_switched_off, stage_signer
+from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
 from tasks.stage import Stage, errors_in_one_line
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
@@ -137,8 +137,7 @@ def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"
                 writer.write(watermark.marked(image) if watermark is not None else image)
         origin = _origin(stage, audio_path, out, config, labels)
         _finish(silent, audio_path, out, signer if labels.credentials else None, origin)
-        if labels.switched_off:
-            record_switched_off(stage.root, out, labels.switched_off)
+        record_video(stage, out, labels.switched_off)
 
 
 def _origin(stage: Stage, audio: Path, out: Path, config: DubConfig, labels: Labels) -> Origin:

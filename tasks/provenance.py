@@ -17,7 +17,7 @@ from talkhead_core.provenance.software import file_sha256
 from talkhead_core.provenance.watermark import DEFAULT_KEY
 from tasks.stage import Stage
 
-__all__ = ["LOCAL_SIGNER", "ProvenanceConfig", "origin_of", "record_switched_off", "stage_signer"]
+__all__ = ["LOCAL_SIGNER", "ProvenanceConfig", "origin_of", "record_video", "stage_signer"]
 
 LOCAL_SIGNER = Path(".talkhead") / "signer.pem"
 _RECORD = Path(".talkhead") / "provenance.jsonl"
@@ -64,10 +64,16 @@ def origin_of(stage: Stage, kind: str, title: str, data_sha256: Mapping[str, str
     )
 
 
-def record_switched_off(root: Path, out: Path, switched_off: list[str]) -> None:
-    """Keep a line about a video that was made without its credentials or its mark, as asked for."""
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "video": str(out.resolve()), "switched_off": switched_off}
-    path = root / _RECORD
+def record_video(stage: Stage, out: Path, switched_off: list[str]) -> None:
+    """Keep a line about a video that was made, and about the labels it was asked not to have."""
+    line = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "speaker": stage.speaker,
+        "video": str(out.resolve()),
+        "sha256": file_sha256(out),
+        "switched_off": switched_off,
+    }
+    path = stage.root / _RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -27,7 +27,7 @@ C = TypeVar("C")
 
 __all__ = ["Stage", "check_speaker_name", "errors_in_one_line", "main", "print_progress", "resolve_section"]
 
-_NEED_CONSENT = ("ingest", "train_coarse", "train_fine", "train_torso")
+_NEED_CONSENT = ("ingest", "train_coarse", "train_fine", "train_torso", "render")
 _PR_SET_PDEATHSIG = 1
 
 
