@@ -55,7 +55,7 @@ def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
 def release_dead_holders(workspace: Workspace) -> None:
     """Take the entries of DVC processes that no longer work out of ``.dvc/tmp/rwlock``, under DVC's own guard."""
     path = workspace.root / ".dvc" / "tmp" / "rwlock"
-    if not path.is_file() or path.read_bytes() in (b"", b'{"write": {}, "read": {}}', b'{"read": {}, "write": {}}'):
+    if not path.is_file() or path.read_bytes() in (b'{"write": {}, "read": {}}', b'{"read": {}, "write": {}}'):
         return
     with _guarded(path.with_name("rwlock.lock")):
         try:

@@ -111,6 +111,7 @@ def main(run: Callable[[Stage], None]) -> None:
         with _alone(stage):
             if name in _NEED_CONSENT:
                 stage.consent()
+            _remove_half_written(stage.out)
             run(stage)
 
 
@@ -142,6 +143,13 @@ def print_progress(done: int, total: int, note: str = "") -> None:
     left = (now - _started_s) / done * (total - done) if done else 0.0
     sys.stdout.write(f"PROGRESS {done}/{total} {left:.0f}s {note}".rstrip() + "\n")
     sys.stdout.flush()
+
+
+def _remove_half_written(folder: Path) -> None:
+    """What a killed process of this stage was writing; nobody else writes there while the stage's lock is held."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        for path in folder.glob(".writing-*"):
+            path.unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:
