@@ -22,7 +22,7 @@ from flows.stage_graph import read_stage_graph
 from flows.stage_status import speaker_status
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent
-from talkhead_core.errors import ConsentError, InputError, TalkheadError
+from talkhead_core.errors import ConsentError, InputError, TalkheadError, said_of_the_system
 from talkhead_core.speakers import check_speaker_name
 
 __all__ = ["app", "main"]
@@ -55,10 +55,11 @@ def main() -> None:
         path = error.ctx.command_path if error.ctx is not None else "talkhead"
         sys.stderr.write(f"talkhead: {' '.join(error.format_message().split()).rstrip('.')}; see '{path} --help'\n")
         raise SystemExit(2) from None
-    except TalkheadError as error:
-        if debug:
+    except (TalkheadError, OSError, MemoryError) as error:
+        line = str(error) if isinstance(error, TalkheadError) else said_of_the_system(error)
+        if debug or line is None:
             raise
-        sys.stderr.write(f"talkhead: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"talkhead: {' '.join(line.split())}\n")
         raise SystemExit(1) from None
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

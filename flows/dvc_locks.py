@@ -11,6 +11,7 @@ zombie is not: where nothing reaps orphans, as in many containers, the next run 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ __all__ = ["kept_dvc_lock", "release_dead_holders"]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, just as safe
 _SECONDS_TO_WAIT = 10.0
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @contextmanager
@@ -98,7 +100,29 @@ def _guarded(path: Path) -> Iterator[None]:
 def _content(path: Path) -> str | None:
     try:
         text = path.read_text(encoding="utf-8")
-        valid = isinstance(yaml.load(text, Loader=_LOADER), dict)
+        valid = _is_lock(yaml.load(text, Loader=_LOADER))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     return text if valid else None
+
+
+def _is_lock(content: Any) -> bool:
+    """Whether DVC would take it: cut short between two words, a file is still YAML, and no lock."""
+    stages = content.get("stages", {}) if isinstance(content, dict) and isinstance(content.get("schema"), str) else None
+    return isinstance(stages, dict) and all(isinstance(entry, dict) and _is_stage(entry) for entry in stages.values())
+
+
+def _is_stage(entry: dict[str, Any]) -> bool:
+    listed = [entry[name] for name in ("deps", "outs") if name in entry]
+    files = [file for group in listed if isinstance(group, list) for file in group]
+    whole = all(isinstance(file, dict) and isinstance(file.get("path"), str) for file in files)
+    hashed = whole and all(_HASH.fullmatch(str(file.get("md5", "0" * 32))) and isinstance(file.get("hash", ""), str) for file in files)
+    sized = whole and all(isinstance(file.get(key, 0), int) for file in files for key in ("size", "nfiles"))
+    return (
+        isinstance(entry.get("cmd"), str) and all(isinstance(group, list) for group in listed) and hashed and sized and _has_params(entry)
+    )
+
+
+def _has_params(entry: dict[str, Any]) -> bool:
+    params = entry.get("params", {})
+    return isinstance(params, dict) and all(isinstance(values, dict) for values in params.values())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from talkhead_core.consent import Consent, read_consent
-from talkhead_core.errors import ParameterError, TalkheadError
+from talkhead_core.errors import ParameterError, TalkheadError, said_of_the_system
 from talkhead_core.parameters import from_mapping, merged
 from talkhead_core.speakers import check_speaker_name, read_yaml, registered_speaker
 
@@ -117,13 +117,14 @@ def main(run: Callable[[Stage], None]) -> None:
 
 @contextmanager
 def errors_in_one_line(name: str, *, debug: bool = False) -> Iterator[None]:
-    """Turn a ``TalkheadError`` into ``name: message`` on stderr and exit code 1, unless ``debug``."""
+    """Turn a ``TalkheadError``, and what the system refuses, into ``name: message`` on stderr and exit code 1, unless ``debug``."""
     try:
         yield
-    except TalkheadError as error:
-        if debug:
+    except Exception as error:
+        line = str(error) if isinstance(error, TalkheadError) else said_of_the_system(error)
+        if debug or line is None:
             raise
-        sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"{name}: {' '.join(line.split())}\n")
         raise SystemExit(1) from None
 
 

@@ -21,7 +21,7 @@ from talkhead_core.provenance.credentials import Origin, read_credentials, sign_
 from talkhead_core.provenance.signer import Signer, local_signer, read_signer
 from talkhead_core.provenance.verification import verify_file
 from talkhead_core.provenance.watermark import Watermark, key_pattern
-from talkhead_core.provenance.watermark_detector import WatermarkDetector, watermark_in
+from talkhead_core.provenance.watermark_detector import THRESHOLD, WatermarkDetector, watermark_in
 from talkhead_core.report.comparison_video import as_uri
 from talkhead_core.types import Image
 from tests.footage_maker import ffmpeg, moving_portrait
@@ -114,7 +114,7 @@ def test_what_bears_no_mark_is_not_accused() -> None:
         detector = WatermarkDetector()
         for frame in frames[::5]:
             detector.add(frame)
-        assert max(detector.verdict(f"key {number}").score for number in range(8)) < 6.0
+        assert max(detector.verdict(f"key {number}").score for number in range(8)) < THRESHOLD
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
