@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 
 from flows.child_process import child_environment
+from flows.stage_graph import read_stage_graph
 
 __all__ = ["FAULTS", "LONGEST_RUN_S", "Fault", "Subject", "needs_results", "talkhead_run"]
 
@@ -68,6 +70,9 @@ def _killed(which: str, number: int = signal.SIGKILL) -> Fault:
             return f"ended before {moment_s:.1f} s", process.returncode
         except subprocess.TimeoutExpired:
             victims = _victims(psutil.Process(process.pid), which)
+            while which == "stage" and process.poll() is None and "tasks." not in _name(victims[0]):
+                time.sleep(0.02)  # between two stages there is none: the next one
+                victims = _victims(psutil.Process(process.pid), which)
         names = [_name(victim) for victim in victims]
         for victim in victims:
             try:
@@ -87,7 +92,7 @@ def _victims(top: psutil.Process, which: str) -> list[psutil.Process]:
         "stage": [one for one in family if "tasks." in _name(one)],
         "all": family,
     }[which]
-    return chosen or [family[-1]]  # between two stages there is none: whoever is deepest
+    return chosen or [family[-1]]
 
 
 def _name(process: psutil.Process) -> str:
@@ -160,11 +165,13 @@ def _spoiled_object_and_artifact(root: Path, chance: random.Random) -> str:
     return f"{_removed(artifact, root)}, {_spoiled(cached if cached.is_file() else None, root, chance)}"
 
 
-def _half_written(root: Path, chance: random.Random) -> str:
-    """What a process killed at the worst moment leaves."""
-    folder = _stage_folder(root, chance) or root / "data"
+def _half_written(root: Path, subject: Subject, before: int, chance: random.Random) -> tuple[str, int | None]:
+    """What the stage that would run next leaves when it is killed at the worst moment."""
+    stage = [node.name for node in read_stage_graph(root)][before]
+    folder = root / "data" / subject.speaker / stage
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / ".writing-x1y2z3.mkv").write_bytes(chance.randbytes(1000))
-    return f"half-written file in {folder.relative_to(root)}"
+    return f"half-written file in {folder.relative_to(root)}", None
 
 
 FAULTS: dict[str, Fault] = {
@@ -185,10 +192,10 @@ FAULTS: dict[str, Fault] = {
     "cache removed": _between(lambda root, chance: _removed(root / ".dvc" / "cache" if (root / ".dvc/cache").exists() else None, root)),
     "dvc.lock spoiled": _between(lambda root, chance: _spoiled(root / "dvc.lock" if (root / "dvc.lock").exists() else None, root, chance)),
     "dvc.lock removed": _between(lambda root, chance: _removed(root / "dvc.lock" if (root / "dvc.lock").exists() else None, root)),
-    "half-written file": _between(_half_written),
+    "half-written file": _half_written,
 }
 
 
 def needs_results(kind: str) -> bool:
     """Whether there must be results for this fault to strike at."""
-    return any(word in kind for word in ("artifact", "folder", "object", "record", "removed", "spoiled", "half"))
+    return any(word in kind for word in ("artifact", "folder", "object", "record", "removed", "spoiled"))

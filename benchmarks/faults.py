@@ -40,6 +40,7 @@ from tests.toy_workspace import add_speaker, make_toy_workspace
 
 __all__ = ["FAULTS", "Outcome", "Subject", "strike"]
 
+_ALL_STAGES = 15
 RESULTS = REPOSITORY / "benchmarks" / "results" / "faults.json"
 DOCUMENT = REPOSITORY / "docs" / "faults.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -58,13 +59,14 @@ class Outcome:
 
 
 def strike(subject: Subject, kind: str, seed: int, folder: Path) -> Outcome:
-    """Try one fault in a copy of a prepared workspace in ``folder``, then run again and compare."""
-    chance = random.Random(f"{kind} {seed}")
-    before = chance.choice([stages for stages in subject.prepared if stages or not needs_results(kind)])
+    """Try a fault, or several joined by ``" + "``, in a copy of a prepared workspace in ``folder``; then run again and compare."""
+    kinds, chance = kind.split(" + "), random.Random(f"{kind} {seed}")
+    usable = [stages for stages in subject.prepared if stages or not any(needs_results(one) for one in kinds)]
+    before = chance.choice([stages for stages in usable if stages < _ALL_STAGES or "half-written file" not in kinds])
     root = folder / "workspace"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(subject.prepared[before], root, symlinks=True)
-    detail, code = FAULTS[kind](root, subject, before, chance)
+    told = [FAULTS[one](root, subject, before, chance) for one in kinds]
     problems = [f"still at work: {name}" for name in _processes_in(root)]
     with tempfile.TemporaryFile() as said:
         again = talkhead_run(root, subject.speaker, {}, stderr=said).wait(LONGEST_RUN_S)
@@ -72,6 +74,7 @@ def strike(subject: Subject, kind: str, seed: int, folder: Path) -> Outcome:
         if again != 0:
             problems.append(f"the next run failed: {said.read().decode(errors='replace').strip().splitlines()[-1:]}")
     problems += differences(root, subject)
+    detail, code = "; ".join(detail for detail, _ in told), told[-1][1]
     return Outcome(kind=kind, seed=seed, stages_before=before, detail=detail, disturbed_code=code, problems=problems)
 
 
@@ -96,25 +99,23 @@ def digests(root: Path, speaker: str) -> dict[str, str]:
 def prepare(root: Path, speaker: str, folder: Path, after: list[int], environment: dict[str, str], *, twice: bool) -> Subject:
     """Run everything once, keeping copies on the way, and once more from the start to see what never comes out the same."""
     nodes = [node.name for node in read_stage_graph(root)]
-    prepared, seconds, spent = {}, {}, 0.0
-    started_at: dict[int, float] = {}
-    for done in range(len(nodes) + 1):
-        if done in after:
-            prepared[done] = Path(shutil.copytree(root, folder / f"after-{done}", symlinks=True))
-            started_at[done] = spent
-        if done < len(nodes):
-            begun = time.monotonic()
-            list(reproduce(Workspace(root), speaker, [nodes[done]]))
-            spent += time.monotonic() - begun
+    prepared, started_at, spent, done = {}, {}, 0.0, 0
+    for stop in [*sorted(after), len(nodes)]:
+        begun = time.monotonic()
+        if stop > done:
+            list(reproduce(Workspace(root), speaker, nodes[done:stop]))
+        spent, done = spent + time.monotonic() - begun, stop
+        if stop in after:
+            prepared[stop] = Path(shutil.copytree(root, folder / f"after-{stop}", symlinks=True))
+            started_at[stop] = spent
     reference = digests(root, speaker)
     unstable: set[str] = set()
     if twice:
         again = Path(shutil.copytree(prepared[min(after)], folder / "again", symlinks=True))
         list(reproduce(Workspace(again), speaker, nodes))
         unstable = {name for name, digest in digests(again, speaker).items() if reference.get(name) != digest}
-    # One DVC for all the rest is quicker than one a stage, and made slower by what the environment asks for.
-    slowed = sum(float(value) for value in environment.values())
-    seconds = {done: (spent - begun) * (0.4 if environment else 0.9) + slowed for done, begun in started_at.items()}
+    slowed = sum(float(value) for value in environment.values()) / len(nodes)
+    seconds = {done: spent - begun + slowed * (len(nodes) - done) for done, begun in started_at.items()}
     return Subject(
         prepared=prepared, reference=reference, unstable=frozenset(unstable), speaker=speaker, seconds=seconds, environment=environment
     )

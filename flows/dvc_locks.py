@@ -35,17 +35,15 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 @contextmanager
 def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
-    """Restore ``dvc.lock`` from the kept copy if it is spoiled now, and keep a new copy when the block ends.
-
-    Raises:
-        TalkheadError: it is spoiled and there is no copy.
-    """
+    """Restore ``dvc.lock`` from the kept copy if it is spoiled now, or set it aside, and keep a new copy when the block ends."""
     lock, copy = workspace.root / "dvc.lock", workspace.private / "dvc.lock.good"
     if lock.exists() and _content(lock) is None:
         good = _content(copy)
-        if good is None:
-            raise TalkheadError("dvc.lock is not valid and no copy was kept; remove it (results come back from DVC's run cache)")
-        write_text(lock, good)
+        if good is not None:
+            write_text(lock, good)
+        else:  # stages that had run come back from the run cache
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            lock.replace(copy.with_name("dvc.lock.spoiled"))
     try:
         yield
     finally:

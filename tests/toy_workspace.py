@@ -65,7 +65,7 @@ def run(stage: Stage) -> None:
 if __name__ == "__main__":
     main(run)
 """
-_REAL_STAGES = ("landmarks", "segment", "track_head")
+_REAL_STAGES = ("landmarks", "segment", "track_head", "render")
 
 _DUB = """
 import argparse, pathlib, sys
