@@ -100,7 +100,7 @@ def prepare(root: Path, speaker: str, folder: Path, after: list[int], environmen
     """Run everything once, keeping copies on the way, and once more from the start to see what never comes out the same."""
     nodes = [node.name for node in read_stage_graph(root)]
     prepared, started_at, spent, done = {}, {}, 0.0, 0
-    for stop in [*sorted(after), len(nodes)]:
+    for stop in sorted({*after, len(nodes)}):
         begun = time.monotonic()
         if stop > done:
             list(reproduce(Workspace(root), speaker, nodes[done:stop]))
