@@ -35,17 +35,24 @@ def resolve_section(root: Path, speaker: str, section: str) -> dict[str, Any]:
     """The parameters of one section for one speaker: ``params.yaml``, then its profile, then its configuration.
 
     Raises:
-        ParameterError: the speaker is not registered, or its profile or configuration does not exist.
+        ParameterError: the speaker is not registered, its profile or configuration does not exist, or a section is no mapping.
     """
     chosen = registered_speaker(root / "speakers.yaml", speaker)
     params = read_yaml(root / "params.yaml")
-    layers: list[Mapping[str, Any] | None] = [params.get(section)]
+    layers = [_section(params, section, section)]
     for kind, name in (("profile", chosen.profile), ("config", chosen.config)):
-        choices = params.get(f"{kind}s") or {}
+        choices = _section(params, f"{kind}s", f"{kind}s")
         if name not in choices:
             raise ParameterError(f"speaker {speaker!r}: no {kind} {name!r} in params.yaml; choose one of {', '.join(choices)}")
-        layers.append((choices[name] or {}).get(section))
+        layers.append(_section(_section(choices, name, f"{kind}s.{name}"), section, f"{kind}s.{name}.{section}"))
     return merged(*layers)
+
+
+def _section(values: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    section = values.get(key)
+    if section is not None and not isinstance(section, Mapping):
+        raise ParameterError(f"params.yaml: {where} must hold keys and values, not {section!r}")
+    return section or {}
 
 
 @dataclass(frozen=True, kw_only=True)

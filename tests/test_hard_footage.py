@@ -172,7 +172,7 @@ def run(root: Path, task: str, *arguments: str | Path, file_bytes: int | None = 
     limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))) if file_bytes is not None else None
     command = [sys.executable, "-m", f"tasks.{task}", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=root, env=child_environment(), capture_output=True, text=True, timeout=120, preexec_fn=limit, check=False
+        command, cwd=root, env=child_environment(), capture_output=True, text=True, timeout=240, preexec_fn=limit, check=False
     )
 
 
