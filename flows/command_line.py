@@ -11,6 +11,7 @@ import typer
 
 from flows.child_process import hand_over
 from flows.command_output import JsonOption, tell
+from flows.consent_commands import consent_command, forget_command
 from flows.dataset_commands import export_command, import_command
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
@@ -22,7 +23,7 @@ from flows.stage_graph import read_stage_graph
 from flows.stage_status import speaker_status
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent
-from talkhead_core.errors import ConsentError, InputError, TalkheadError
+from talkhead_core.errors import ConsentError, InputError, TalkheadError, said_of_the_system
 from talkhead_core.speakers import check_speaker_name
 
 __all__ = ["app", "main"]
@@ -38,6 +39,8 @@ app = typer.Typer(
 app.add_typer(models, name="models")
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("consent")(consent_command)
+app.command("forget")(forget_command)
 
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
@@ -55,10 +58,11 @@ def main() -> None:
         path = error.ctx.command_path if error.ctx is not None else "talkhead"
         sys.stderr.write(f"talkhead: {' '.join(error.format_message().split()).rstrip('.')}; see '{path} --help'\n")
         raise SystemExit(2) from None
-    except TalkheadError as error:
-        if debug:
+    except (TalkheadError, OSError, MemoryError) as error:
+        line = str(error) if isinstance(error, TalkheadError) else said_of_the_system(error)
+        if debug or line is None:
             raise
-        sys.stderr.write(f"talkhead: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"talkhead: {' '.join(line.split())}\n")
         raise SystemExit(1) from None
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
@@ -110,6 +114,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the dubs go; out/SPEAKER by default")] = None,
     consent: Annotated[Path | None, typer.Option(help="consent record in JSON, or a signed document")] = None,
     i_have_consent: Annotated[str | None, typer.Option(help='"who, what for"')] = None,
+    consent_until: Annotated[str | None, typer.Option(help="the last day it holds, such as 2030-01-31")] = None,
     replace: Annotated[bool, typer.Option(help="train a known speaker anew on another video")] = False,
     commercial_safe: CommercialSafeOption = False,
     as_json: JsonOption = False,
@@ -122,7 +127,8 @@ def run(
         _existing(path)
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
     with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
-        register(workspace, request, _consent_source(workspace, speaker, consent, i_have_consent, display), display.show)
+        source = _consent_source(workspace, speaker, consent, i_have_consent, consent_until, display)
+        register(workspace, request, source, display.show)
     if commercial_safe:
         refuse_non_commercial(workspace, [speaker])
     with StageDisplay([*_steps(workspace), *(["dub"] if audios else [])], quiet=as_json) as display:
@@ -137,10 +143,13 @@ def dub_command(
     out: Annotated[Path | None, typer.Option(help="the video to write, or with --manifest the folder")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with the columns speaker, audio, out")] = None,
     commercial_safe: CommercialSafeOption = False,
+    no_credentials: Annotated[bool, typer.Option("--no-credentials", help="do not sign; this is recorded")] = False,
+    no_watermark: Annotated[bool, typer.Option("--no-watermark", help="leave the invisible mark out; this is recorded")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Dub with a trained speaker: one audio, or many by a manifest."""
     workspace = Workspace.here()
+    off = [*(["--no-credentials"] if no_credentials else []), *(["--no-watermark"] if no_watermark else [])]
     if manifest is not None:
         if out is None or speaker is not None or audio is not None:
             raise typer.BadParameter("--manifest takes --out DIR and nothing else")
@@ -148,7 +157,7 @@ def dub_command(
         if commercial_safe:
             refuse_non_commercial(workspace, [row.speaker for row in rows])
         with StageDisplay([], quiet=as_json) as display:
-            results = dub_all(workspace, rows, display.show)
+            results = dub_all(workspace, rows, display.show, off)
         failed = [result for result in results if result.error]
         listed = [{"speaker": r.speaker, "audio": str(r.audio), "out": str(r.out), "error": r.error} for r in results]
         tell({"dubs": listed}, [f"{r.out}  {r.error or 'ok'}" for r in results], as_json=as_json)
@@ -160,7 +169,7 @@ def dub_command(
     if commercial_safe:
         refuse_non_commercial(workspace, [check_speaker_name(speaker)])
     with StageDisplay(["dub"], quiet=as_json, lines=False) as display:
-        dub(workspace, check_speaker_name(speaker), audio, out, display.show)
+        dub(workspace, check_speaker_name(speaker), audio, out, display.show, off)
     tell({"video": str(out)}, [str(out)], as_json=as_json)
 
 
@@ -188,6 +197,17 @@ def evaluate(
     for option, file in (("--json", json_file), ("--csv", csv)):
         arguments += [option, str(file.resolve())] if file else []
     _hand_over("evaluate_pair", arguments)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="a video, or a report of talkhead")],
+    trust: Annotated[Path | None, typer.Option(help="root certificates to trust, in PEM; the workspace's own are trusted anyway")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where a video comes from: its credentials, and the invisible mark; 1 when nothing says so or it was changed."""
+    arguments = [str(_existing(file).resolve()), *(["--trust", str(_existing(trust).resolve())] if trust is not None else [])]
+    _hand_over("verify", [*arguments, *(["--json"] if as_json else [])])
 
 
 @app.command()
@@ -240,13 +260,15 @@ def _steps(workspace: Workspace) -> list[str]:
 
 
 def _consent_source(
-    workspace: Workspace, speaker: str, document: Path | None, statement: str | None, display: StageDisplay
+    workspace: Workspace, speaker: str, document: Path | None, statement: str | None, until: str | None, display: StageDisplay
 ) -> Callable[[], Consent] | None:
     """Where a consent record is to come from: the options, the record there is (None), or a question to the person."""
     if document is not None:
-        return lambda: consent_from_document(document, statement, speaker)
+        return lambda: consent_from_document(document, statement, speaker, until=until)
     if statement is not None:
-        return lambda: consent_from_statement(statement)
+        return lambda: consent_from_statement(statement, until=until)
+    if until is not None:
+        raise InputError("--consent-until goes with --consent or --i-have-consent")
     if (workspace.stage_folder(speaker, "raw") / "consent.json").is_file() or not sys.stdin.isatty():
         return None
     return lambda: _ask_consent(speaker, display)
@@ -257,10 +279,11 @@ def _ask_consent(speaker: str, display: StageDisplay) -> Consent:
         typer.echo(f"Nobody is trained without having agreed. This is asked once and kept with speaker {speaker!r}.", err=True)
         who = typer.prompt("Who is shown and has agreed", err=True).strip()
         purpose = typer.prompt("What may the videos be made for", err=True).strip()
+        until = typer.prompt("Until which day, such as 2030-01-31 (nothing: until withdrawn)", default="", show_default=False, err=True)
         agreed = typer.confirm(f"{who} has agreed to that", err=True)
     if not agreed:
         raise ConsentError(f"speaker {speaker!r} needs the consent of the person shown")
-    return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}")
+    return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}", until=until.strip() or None)
 
 
 def _hand_over(task: str, arguments: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,8 +37,10 @@ class DubResult:
     error: str | None = None
 
 
-def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
-    """Make the speaker say ``audio`` in a process of its own.
+def dub(
+    workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], options: Sequence[str] = ()
+) -> None:
+    """Make the speaker say ``audio`` in a process of its own; ``options`` are further ones of ``tasks.dub``.
 
     Raises:
         TalkheadError: the speaker is not trained or has not agreed, or the dub failed.
@@ -49,17 +51,19 @@ def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callab
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
     if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():
         raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
-    run_task(workspace, "dub", ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve()], show)
+    run_task(workspace, "dub", ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve(), *options], show)
 
 
-def dub_if_changed(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
-    """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters and code."""
+def dub_if_changed(
+    workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], options: Sequence[str] = ()
+) -> None:
+    """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters, options and code."""
     record = workspace.private / "dubs" / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]}.json"
-    signature = _signature(workspace, speaker, audio) if audio.is_file() else ""
+    signature = _signature(workspace, speaker, audio, options) if audio.is_file() else ""
     if out.is_file() and record.is_file() and read_json(record) == {"signature": signature, "out_sha256": _sha256(out)}:
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
-    dub(workspace, speaker, audio, out, show)
+    dub(workspace, speaker, audio, out, show, options)
     write_json(record, {"signature": signature, "out_sha256": _sha256(out)})
 
 
@@ -94,14 +98,17 @@ def _row(manifest: Path, folder: Path, line: int, row: dict[str, str | None]) ->
     return ManifestRow(speaker=values["speaker"], audio=manifest.parent / values["audio"], out=folder / out)
 
 
-def _signature(workspace: Workspace, speaker: str, audio: Path) -> str:
-    """A hash of all that a dub is made from: the speech, the speaker's artifacts, the parameters and the code."""
-    digest = hashlib.sha256()
+def _signature(workspace: Workspace, speaker: str, audio: Path, options: Sequence[str]) -> str:
+    """A hash of all that a dub is made from: the speech, the speaker's artifacts, the parameters, the options and the code."""
+    digest = hashlib.sha256(repr(list(options)).encode())
     lock = read_yaml(workspace.root / "dvc.lock") if (workspace.root / "dvc.lock").exists() else {}
     for stage, entry in sorted((lock.get("stages") or {}).items()):
         if stage.endswith(f"@{speaker}"):
             digest.update(repr([(out["path"], out.get("md5")) for out in entry.get("outs", [])]).encode())
-    code = [*sorted((workspace.root / "talkhead_core").rglob("*.py")), workspace.root / "tasks" / "dub.py"]
+    code = [
+        *sorted((workspace.root / "talkhead_core").rglob("*.py")),
+        *(workspace.root / "tasks" / name for name in ("dub.py", "provenance.py")),
+    ]
     raw = workspace.stage_folder(speaker, "raw") / "consent.json"
     for path in [audio, workspace.params, raw, *code]:
         digest.update(f"{path.name} {_sha256(path)}\n".encode() if path.is_file() else b"missing\n")
@@ -113,12 +120,14 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def dub_all(workspace: Workspace, rows: list[ManifestRow], show: Callable[[StageEvent], None]) -> list[DubResult]:
+def dub_all(
+    workspace: Workspace, rows: list[ManifestRow], show: Callable[[StageEvent], None], options: Sequence[str] = ()
+) -> list[DubResult]:
     """Every row in turn; one that fails leaves the others alone."""
     results = []
     for row in rows:
         try:
-            dub_if_changed(workspace, row.speaker, row.audio, row.out, show)
+            dub_if_changed(workspace, row.speaker, row.audio, row.out, show, options)
             error = None
         except TalkheadError as failure:
             error = str(failure)

@@ -11,6 +11,7 @@ zombie is not: where nothing reaps orphans, as in many containers, the next run 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,21 +30,20 @@ __all__ = ["kept_dvc_lock", "release_dead_holders"]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, just as safe
 _SECONDS_TO_WAIT = 10.0
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @contextmanager
 def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
-    """Restore ``dvc.lock`` from the kept copy if it is spoiled now, and keep a new copy when the block ends.
-
-    Raises:
-        TalkheadError: it is spoiled and there is no copy.
-    """
+    """Restore ``dvc.lock`` from the kept copy if it is spoiled now, or set it aside, and keep a new copy when the block ends."""
     lock, copy = workspace.root / "dvc.lock", workspace.private / "dvc.lock.good"
     if lock.exists() and _content(lock) is None:
         good = _content(copy)
-        if good is None:
-            raise TalkheadError("dvc.lock is not valid and no copy was kept; remove it (results come back from DVC's run cache)")
-        write_text(lock, good)
+        if good is not None:
+            write_text(lock, good)
+        else:  # stages that had run come back from the run cache
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            lock.replace(copy.with_name("dvc.lock.spoiled"))
     try:
         yield
     finally:
@@ -55,7 +55,7 @@ def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
 def release_dead_holders(workspace: Workspace) -> None:
     """Take the entries of DVC processes that no longer work out of ``.dvc/tmp/rwlock``, under DVC's own guard."""
     path = workspace.root / ".dvc" / "tmp" / "rwlock"
-    if not path.is_file() or path.read_bytes() in (b"", b'{"write": {}, "read": {}}', b'{"read": {}, "write": {}}'):
+    if not path.is_file() or path.read_bytes() in (b'{"write": {}, "read": {}}', b'{"read": {}, "write": {}}'):
         return
     with _guarded(path.with_name("rwlock.lock")):
         try:
@@ -98,7 +98,29 @@ def _guarded(path: Path) -> Iterator[None]:
 def _content(path: Path) -> str | None:
     try:
         text = path.read_text(encoding="utf-8")
-        valid = isinstance(yaml.load(text, Loader=_LOADER), dict)
+        valid = _is_lock(yaml.load(text, Loader=_LOADER))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     return text if valid else None
+
+
+def _is_lock(content: Any) -> bool:
+    """Whether DVC would take it: cut short between two words, a file is still YAML, and no lock."""
+    stages = content.get("stages", {}) if isinstance(content, dict) and isinstance(content.get("schema"), str) else None
+    return isinstance(stages, dict) and all(isinstance(entry, dict) and _is_stage(entry) for entry in stages.values())
+
+
+def _is_stage(entry: dict[str, Any]) -> bool:
+    listed = [entry[name] for name in ("deps", "outs") if name in entry]
+    files = [file for group in listed if isinstance(group, list) for file in group]
+    whole = all(isinstance(file, dict) and isinstance(file.get("path"), str) for file in files)
+    hashed = whole and all(_HASH.fullmatch(str(file.get("md5", "0" * 32))) and isinstance(file.get("hash", ""), str) for file in files)
+    sized = whole and all(isinstance(file.get(key, 0), int) for file in files for key in ("size", "nfiles"))
+    return (
+        isinstance(entry.get("cmd"), str) and all(isinstance(group, list) for group in listed) and hashed and sized and _has_params(entry)
+    )
+
+
+def _has_params(entry: dict[str, Any]) -> bool:
+    params = entry.get("params", {})
+    return isinstance(params, dict) and all(isinstance(values, dict) for values in params.values())

@@ -97,19 +97,22 @@ def check_footage(workspace: Workspace, video: Path, show: Callable[[StageEvent]
         raise InputError(str(error).removeprefix("doctor: ")) from error
 
 
-def consent_from_statement(statement: str, *, synthetic: bool = False) -> Consent:
-    """A record from ``"who, what for"`` as typed on the command line.
+def consent_from_statement(statement: str, *, until: str | None = None, synthetic: bool = False) -> Consent:
+    """A record from ``"who, what for"`` as typed on the command line, and the last day it holds.
 
     Raises:
         ConsentError: it does not name both.
+        ParameterError: ``until`` is no date.
     """
     who, comma, purpose = (part.strip() for part in statement.partition(","))
     if not (who and comma and purpose):
         raise ConsentError('say who agreed and what for, with a comma between, such as "Ada Lovelace, product videos in 2030"')
-    return Consent(who=who, purpose=purpose, given_on=_today(), statement_sha256=statement_hash(statement), synthetic=synthetic)
+    return Consent(
+        who=who, purpose=purpose, given_on=_today(), statement_sha256=statement_hash(statement), until=until, synthetic=synthetic
+    )
 
 
-def consent_from_document(document: Path, statement: str | None, speaker: str) -> Consent:
+def consent_from_document(document: Path, statement: str | None, speaker: str, *, until: str | None = None) -> Consent:
     """A record from a file: either a record in JSON, or any signed document together with ``"who, what for"``.
 
     Raises:
@@ -120,12 +123,13 @@ def consent_from_document(document: Path, statement: str | None, speaker: str) -
     except OSError as error:
         raise ConsentError(f"{document}: cannot be read ({error.strerror})") from error
     if statement is not None:
-        return replace(consent_from_statement(statement), statement_sha256=statement_hash(content))
+        return replace(consent_from_statement(statement, until=until), statement_sha256=statement_hash(content))
     try:
         json.loads(content)
     except ValueError as error:
         raise ConsentError(f'{document} is no JSON record: give --i-have-consent "who, what for" with a signed document') from error
-    return read_consent(document, speaker)
+    record = read_consent(document, speaker)
+    return record if until is None else replace(record, until=until)
 
 
 def _chosen(workspace: Workspace, request: Registration, known: Speaker | None) -> Speaker:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.child_process import child_environment
+from flows.dvc_locks import release_dead_holders
 from flows.stage_graph import read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
@@ -48,6 +49,7 @@ def speaker_status(workspace: Workspace, speaker: str) -> list[StageStatus]:
 
 
 def _dvc_status(workspace: Workspace, targets: list[str]) -> dict[str, list[Any]]:
+    release_dead_holders(workspace)
     command = ["dvc", "--wait-for-lock", "status", "--json", *targets]
     result = subprocess.run(command, cwd=workspace.root, env=child_environment(), capture_output=True, text=True, check=False)  # noqa: S603
     if result.returncode != 0:

@@ -16,6 +16,7 @@ Programming mistakes stay ``assert`` or the built-in exceptions.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 __all__ = [
@@ -26,7 +27,25 @@ __all__ = [
     "ParameterError",
     "TalkheadError",
     "TrainingError",
+    "said_of_the_system",
 ]
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some of your quota and run the same command again",
+    errno.EFBIG: "files may not grow so large here; raise the limit (ulimit -f) or write elsewhere",
+    errno.EACCES: "check the permissions, or choose another place",
+    errno.EPERM: "check the permissions, or choose another place",
+    errno.EROFS: "it cannot be written to; choose another place",
+    errno.ENOENT: "check the path",
+    errno.EEXIST: "a file is in the way of a folder; choose another place",
+    errno.ENOTDIR: "a file is in the way of a folder; choose another place",
+    errno.EISDIR: "a folder is in the way of a file; choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "free some memory, or take a smaller profile",
+    errno.EIO: "the disk does not read or write; check it",
+}
 
 
 class TalkheadError(Exception):
@@ -70,3 +89,15 @@ class ConsentError(TalkheadError):
 
 class TrainingError(TalkheadError):
     """Training diverged and rollback did not help."""
+
+
+def said_of_the_system(error: BaseException) -> str | None:
+    """One line for a person about what the system refused: a full disk, a missing permission; None for any other error."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory; {_ADVICE[errno.ENOMEM]}"
+    if type(error).__name__ == "LibsndfileError":  # libsndfile does not tell its system's errors apart
+        return f"a sound file could not be read or written ({error}); check the path, the permissions and the space left"
+    if not isinstance(error, OSError) or error.errno not in _ADVICE:
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or errno.errorcode[error.errno]}; {_ADVICE[error.errno]}"

@@ -95,17 +95,24 @@ def speaker_parameters(root: Path, name: str, section: str) -> dict[str, Any]:
         section: a section of ``params.yaml``.
 
     Raises:
-        ParameterError: the speaker is not registered, or its profile or configuration does not exist.
+        ParameterError: the speaker is not registered, its profile or configuration does not exist, or a section is no mapping.
     """
     chosen = registered_speaker(root / "speakers.yaml", name)
     params = read_yaml(root / "params.yaml")
-    layers: list[Mapping[str, Any] | None] = [params.get(section)]
+    layers = [_section(params, section, section)]
     for kind, choice in (("profile", chosen.profile), ("config", chosen.config)):
-        choices = params.get(f"{kind}s") or {}
+        choices = _section(params, f"{kind}s", f"{kind}s")
         if choice not in choices:
             raise ParameterError(f"speaker {name!r}: no {kind} {choice!r} in params.yaml; choose one of {', '.join(choices)}")
-        layers.append((choices[choice] or {}).get(section))
+        layers.append(_section(_section(choices, choice, f"{kind}s.{choice}"), section, f"{kind}s.{choice}.{section}"))
     return merged(*layers)
+
+
+def _section(values: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    section = values.get(key)
+    if section is not None and not isinstance(section, Mapping):
+        raise ParameterError(f"params.yaml: {where} must hold keys and values, not {section!r}")
+    return section or {}
 
 
 def write_speakers(path: Path, speakers: Mapping[str, Speaker]) -> None:

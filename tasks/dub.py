@@ -32,6 +32,10 @@ from talkhead_core.media.square_crop import SquareCrop
 from talkhead_core.media.transcode import write_full_frame
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.parameters import require
+from talkhead_core.provenance.credentials import Origin, sign_file
+from talkhead_core.provenance.signer import Signer
+from talkhead_core.provenance.software import file_sha256
+from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.pose_replay import longest_shot, mirrored_frames
 from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
@@ -40,6 +44,7 @@ from talkhead_core.speakers import check_speaker_name
 from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
 from talkhead_core.types import FloatArray, Image
+from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
 from tasks.stage import Stage, errors_in_one_line
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
@@ -75,18 +80,32 @@ class DubConfig:
         require(0.0 < self.feather < 0.2, f"feather must be in (0, 0.2), not {self.feather}")
 
 
-def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """Which labels a dub gets; without one of them is on request only, and recorded."""
+
+    credentials: bool = True
+    watermark: bool = True
+
+    @property
+    def switched_off(self) -> list[str]:
+        """The names of those that it does not get."""
+        return [name for name, wanted in dataclasses.asdict(self).items() if not wanted]
+
+
+def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"] | None = None, labels: Labels | None = None) -> None:
     """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given; ``frame`` overrides the section's.
 
     Raises:
         FootageError: the audio cannot be read or is silent.
-        InputError: ``out`` is not an ``.mp4``.
+        InputError: ``out`` is not an ``.mp4``, or the signer that is set is none.
         ConsentError: no valid consent record.
     """
     if out.suffix.lower() != ".mp4":
         raise InputError(f"{out}: a dub is written as .mp4; give a name that ends so")
     stage.consent()
-    config = stage.section(DubConfig)
+    config, provenance, labels = stage.section(DubConfig), stage.section(ProvenanceConfig, "provenance"), labels or Labels()
+    signer = stage_signer(stage.root, provenance)
     if frame is not None:
         config = dataclasses.replace(config, frame=frame)
     audio = read_audio(audio_path)
@@ -112,10 +131,30 @@ def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"
             height, width = recorded[0].shape[:2]
             rendered = _pasted(rendered, replayed, recorded, PasteBack(SquareCrop(**ingest["crop"]), width=width, height=height), config)
         silent = Path(folder) / "silent.mp4"
+        watermark = Watermark(width, height, provenance.watermark_key) if labels.watermark else None
         with VideoWriter(silent, width=width, height=height, fps=fps, encoding="delivery") as writer:
             for image, _ in rendered:
-                writer.write(image)
-        mux(silent, audio_path, out)
+                writer.write(watermark.marked(image) if watermark is not None else image)
+        origin = _origin(stage, audio_path, out, config, labels)
+        _finish(silent, audio_path, out, signer if labels.credentials else None, origin)
+        record_video(stage, out, labels.switched_off)
+
+
+def _origin(stage: Stage, audio: Path, out: Path, config: DubConfig, labels: Labels) -> Origin:
+    composite = config.torso == "source" or config.frame == "full"
+    remarks = {} if labels.watermark else {"watermark": "switched off by --no-watermark"}
+    speech = {"speech": file_sha256(audio)}
+    return origin_of(stage, "dub", out.name, speech, stage.consent(), composite=composite, watermark=labels.watermark, remarks=remarks)
+
+
+def _finish(silent: Path, audio: Path, out: Path, signer: Signer | None, origin: Origin) -> None:
+    """Picture and sound in one file, signed unless ``signer`` is None."""
+    if signer is None:
+        mux(silent, audio, out)
+        return
+    unsigned = silent.with_name("unsigned.mp4")
+    mux(silent, audio, unsigned)
+    sign_file(unsigned, out, origin, signer)
 
 
 def _lip_codes(
@@ -202,11 +241,14 @@ def _main() -> None:
     parser.add_argument("--audio", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--frame", choices=["crop", "full"], help="overrides params.yaml")
+    parser.add_argument("--no-credentials", action="store_true", help="do not sign the dub; recorded in .talkhead/provenance.jsonl")
+    parser.add_argument("--no-watermark", action="store_true", help="leave the invisible mark out; recorded in the dub's credentials")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     arguments = parser.parse_args()
     with errors_in_one_line("dub", debug=arguments.debug):
         stage = Stage(name="dub", speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
-        dub(stage, arguments.audio, arguments.out, arguments.frame)
+        labels = Labels(credentials=not arguments.no_credentials, watermark=not arguments.no_watermark)
+        dub(stage, arguments.audio, arguments.out, arguments.frame, labels)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from talkhead_core.artifacts import write_text
+from talkhead_core.artifacts import read_json, write_text
+from talkhead_core.consent import Consent
+from talkhead_core.parameters import from_mapping
+from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.report.speaker_artifacts import read_speaker_artifacts
 from talkhead_core.report.speaker_page import ReportConfig, speaker_page
+from tasks.provenance import ProvenanceConfig, origin_of, stage_signer
 from tasks.stage import Stage, main, resolve_section
 
 _SECTIONS = (
@@ -21,9 +25,18 @@ def run(stage: Stage) -> None:
     parameters: dict[str, Any] = {name: resolve_section(stage.root, stage.speaker, name) for name in _SECTIONS}
     dubs = [(path.stem, f"../../../out/{stage.speaker}/{path.name}") for path in sorted((stage.root / "out" / stage.speaker).glob("*.mp4"))]
     artifacts = read_speaker_artifacts(stage.root / "data" / stage.speaker)
-    page = speaker_page(stage.speaker, artifacts, parameters, dubs, config, stage.progress)
+    page = speaker_page(stage.speaker, artifacts, parameters, dubs, config, stage.progress, _label(stage))
     write_text(stage.out / "report.html", page)
     stage.progress(4, 4)
+
+
+def _label(stage: Stage) -> VideoLabel:
+    """Recording and render stand side by side in a report's videos, so they are composites."""
+    provenance = stage.section(ProvenanceConfig, "provenance")
+    record = read_json(stage.inputs("ingest") / "ingest.json").get("consent")
+    consent = from_mapping(Consent, record, where="ingest.json, consent") if record else None
+    origin = origin_of(stage, "report", f"{stage.speaker}: recording and render", {}, consent, composite=True, watermark=True)
+    return VideoLabel(origin=origin, signer=stage_signer(stage.root, provenance), watermark_key=provenance.watermark_key)
 
 
 if __name__ == "__main__":

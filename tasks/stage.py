@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from talkhead_core.consent import Consent, read_consent
-from talkhead_core.errors import TalkheadError
+from talkhead_core.errors import TalkheadError, said_of_the_system
 from talkhead_core.parameters import from_mapping
 from talkhead_core.speakers import check_speaker_name, registered_speaker, speaker_parameters
 
@@ -27,7 +27,7 @@ C = TypeVar("C")
 
 __all__ = ["Stage", "check_speaker_name", "errors_in_one_line", "main", "print_progress", "resolve_section"]
 
-_NEED_CONSENT = ("ingest", "train_coarse", "train_fine", "train_torso")
+_NEED_CONSENT = ("ingest", "train_coarse", "train_fine", "train_torso", "render")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -99,18 +99,20 @@ def main(run: Callable[[Stage], None]) -> None:
         with _alone(stage):
             if name in _NEED_CONSENT:
                 stage.consent()
+            _remove_half_written(stage.out)
             run(stage)
 
 
 @contextmanager
 def errors_in_one_line(name: str, *, debug: bool = False) -> Iterator[None]:
-    """Turn a ``TalkheadError`` into ``name: message`` on stderr and exit code 1, unless ``debug``."""
+    """Turn a ``TalkheadError``, and what the system refuses, into ``name: message`` on stderr and exit code 1, unless ``debug``."""
     try:
         yield
-    except TalkheadError as error:
-        if debug:
+    except Exception as error:
+        line = str(error) if isinstance(error, TalkheadError) else said_of_the_system(error)
+        if debug or line is None:
             raise
-        sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"{name}: {' '.join(line.split())}\n")
         raise SystemExit(1) from None
 
 
@@ -130,6 +132,13 @@ def print_progress(done: int, total: int, note: str = "") -> None:
     left = (now - _started_s) / done * (total - done) if done else 0.0
     sys.stdout.write(f"PROGRESS {done}/{total} {left:.0f}s {note}".rstrip() + "\n")
     sys.stdout.flush()
+
+
+def _remove_half_written(folder: Path) -> None:
+    """What a killed process of this stage was writing; nobody else writes there while the stage's lock is held."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        for path in folder.glob(".writing-*"):
+            path.unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:

@@ -106,7 +106,7 @@ def test_command_line_takes_a_record_and_stops_when_it_ends(tmp_path: Path) -> N
     assert withdrawn.returncode == 1 and "withdrew consent" in withdrawn.stderr and ran(root) == []
 
 
-@pytest.mark.parametrize(("answers", "code"), [("Ada Lovelace\ntests\ny\n", 0), ("Ada Lovelace\ntests\nn\n", 1)])
+@pytest.mark.parametrize(("answers", "code"), [("Ada Lovelace\ntests\n2999-12-31\ny\n", 0), ("Ada Lovelace\ntests\n\nn\n", 1)])
 def test_a_person_at_a_terminal_is_asked_once(tmp_path: Path, answers: str, code: int) -> None:
     root = make_toy_workspace(tmp_path)
     (root / "good.mp4").write_bytes(b"good")
@@ -117,7 +117,7 @@ def test_a_person_at_a_terminal_is_asked_once(tmp_path: Path, answers: str, code
     assert process.returncode == code, process.stderr
     assert "Who is shown and has agreed" in process.stderr
     if code == 0:
-        assert read_consent(root / "data/ada/raw/consent.json", "ada").who == "Ada Lovelace"
+        assert read_consent(root / "data/ada/raw/consent.json", "ada").until == "2999-12-31"
         again = subprocess.run(command, cwd=root, stdin=terminal, capture_output=True, text=True, timeout=300, check=False)
         assert again.returncode == 0 and "agreed" not in again.stderr
     else:
@@ -126,7 +126,7 @@ def test_a_person_at_a_terminal_is_asked_once(tmp_path: Path, answers: str, code
     os.close(terminal)
 
 
-@pytest.mark.parametrize("stage", ["ingest", "train_coarse", "train_fine", "train_torso"])
+@pytest.mark.parametrize("stage", ["ingest", "train_coarse", "train_fine", "train_torso", "render"])
 def test_stages_that_need_consent_refuse_by_themselves(tmp_path: Path, stage: str) -> None:
     """Also when started by hand, past the command line."""
     root = make_toy_workspace(tmp_path)

@@ -190,7 +190,7 @@ def test_spoiled_dvc_lock_is_put_back(tmp_path: Path) -> None:
     assert ran(root) == []
 
 
-@pytest.mark.parametrize("content", ["zombie", "another program", "cut short"])
+@pytest.mark.parametrize("content", ["zombie", "another program", "cut short", "empty"])
 def test_lock_of_a_killed_dvc_does_not_block(tmp_path: Path, content: str) -> None:
     """A zombie keeps its process number for as long as nobody reaps it."""
     root = make_toy_workspace(tmp_path)
@@ -202,7 +202,7 @@ def test_lock_of_a_killed_dvc_does_not_block(tmp_path: Path, content: str) -> No
     holder = {"pid": child.pid, "cmd": "dvc repro"}
     entries = json.dumps({"write": {str(root / "data/ada/ingest/clip.mkv"): holder}, "read": {}})
     (root / ".dvc/tmp").mkdir(exist_ok=True)
-    (root / ".dvc/tmp/rwlock").write_text(entries[:40] if content == "cut short" else entries)
+    (root / ".dvc/tmp/rwlock").write_text({"cut short": entries[:40], "empty": ""}.get(content, entries))
     assert _outcomes(root, "ada", ["ingest"]) == {"ingest": Outcome.RAN}
     child.kill()
     child.wait()

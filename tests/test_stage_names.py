@@ -21,7 +21,7 @@ PIPELINE = (
     "ingest extract_audio denoise speech_features landmarks track_head segment flow_masks inpaint "
     "train_coarse train_fine train_torso render evaluate report"
 )
-NOT_STAGES = {"__init__", "back_ends", "stage", "speaker_data", "torchrun"}
+NOT_STAGES = {"__init__", "back_ends", "provenance", "speaker_data", "stage", "torchrun"}
 TASKS_BESIDE_THE_GRAPH = {
     "denoise_file",
     "doctor",
@@ -34,6 +34,7 @@ TASKS_BESIDE_THE_GRAPH = {
     "report_dub",
     "report_index",
     "train_phonetic_encoder",
+    "verify",
 }
 
 # They carry values and messages, and compute nothing that reaches an artifact: a clearer error message must not
@@ -68,11 +69,11 @@ def test_no_task_without_a_place() -> None:
 
 
 def test_params_hold_no_section_that_nobody_reads() -> None:
-    extra = {"no_override", "profiles", "configs", "dub", "demo"}
+    extra = {"no_override", "profiles", "configs", "dub", "demo", "provenance"}
     assert set(PARAMS) == set(STAGE_NAMES) | extra
     for kind in ("profiles", "configs"):
         for choice, sections in PARAMS[kind].items():
-            assert set(sections) <= set(STAGE_NAMES) | {"dub", "demo"}, f"{kind}.{choice}"
+            assert set(sections) <= set(STAGE_NAMES) | {"dub", "demo", "provenance"}, f"{kind}.{choice}"
 
 
 @pytest.mark.parametrize("node", GRAPH, ids=lambda node: node.name)

@@ -65,7 +65,7 @@ def run(stage: Stage) -> None:
 if __name__ == "__main__":
     main(run)
 """
-_REAL_STAGES = ("landmarks", "segment", "track_head")
+_REAL_STAGES = ("landmarks", "segment", "track_head", "render")
 
 _DUB = """
 import argparse, pathlib, sys
@@ -186,7 +186,7 @@ def set_parameter(root: Path, section: str, key: str, value: object) -> None:
 
 
 def _toy_params(root: Path) -> str:
-    names = [node.name for node in read_stage_graph(root)]
+    names = [*(node.name for node in read_stage_graph(root)), "provenance"]
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     for name in names:
         params[name] = {"x": 1}

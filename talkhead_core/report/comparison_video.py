@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 
 from talkhead_core.media.video_reader import ROUND_TO_NEAREST
+from talkhead_core.provenance.video_label import VideoLabel
+from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["ComparisonVideo", "Pairs", "encode_comparisons", "encode_side_by_side"]
@@ -50,7 +52,12 @@ class ComparisonVideo:
 
 
 def encode_comparisons(
-    videos: dict[str, Pairs], fps: Fraction, audio: FloatArray | None, sample_rate_hz: int, budget_bytes: int
+    videos: dict[str, Pairs],
+    fps: Fraction,
+    audio: FloatArray | None,
+    sample_rate_hz: int,
+    budget_bytes: int,
+    label: VideoLabel | None = None,
 ) -> dict[str, tuple[bytes, tuple[int, int], int]]:
     """Encode all videos at the best quality at which they fit together; the last are left out when the coarsest does not.
 
@@ -60,6 +67,7 @@ def encode_comparisons(
         audio: mono float ``[samples]`` that starts with the first frame, or None.
         sample_rate_hz: of ``audio``.
         budget_bytes: for all MP4 files together.
+        label: the credentials and the mark that each gets.
 
     Returns:
         Name -> MP4, (width, height) of one half, and number of frames.
@@ -67,7 +75,7 @@ def encode_comparisons(
     names = list(videos)
     while names:
         for crf in _QUALITIES_CRF:
-            encoded = {name: encode_side_by_side(videos[name](), fps, audio, sample_rate_hz, crf) for name in names}
+            encoded = {name: encode_side_by_side(videos[name](), fps, audio, sample_rate_hz, crf, label) for name in names}
             if sum(len(data) for data, _, _ in encoded.values()) <= budget_bytes:
                 return encoded
         names.pop()
@@ -75,7 +83,12 @@ def encode_comparisons(
 
 
 def encode_side_by_side(
-    pairs: Iterator[tuple[Image, Image]], fps: Fraction, audio: FloatArray | None, sample_rate_hz: int, crf: int
+    pairs: Iterator[tuple[Image, Image]],
+    fps: Fraction,
+    audio: FloatArray | None,
+    sample_rate_hz: int,
+    crf: int,
+    label: VideoLabel | None = None,
 ) -> tuple[bytes, tuple[int, int], int]:
     """One MP4 (H.264, AAC) in memory: recording on the left, render on the right.
 
@@ -85,6 +98,7 @@ def encode_side_by_side(
     buffer, count, half = io.BytesIO(), 0, (0, 0)
     with av.open(buffer, "w", format="mp4") as container:
         video: av.VideoStream | None = None
+        watermark: Watermark | None = None
         sound = container.add_stream("aac", rate=sample_rate_hz, layout="mono") if audio is not None else None
         for reference, rendered in pairs:
             frame = np.hstack([_even(reference), _even(rendered)])
@@ -94,6 +108,8 @@ def encode_side_by_side(
                 video.time_base = 1 / fps
                 video.color_range, video.colorspace, video.color_primaries, video.color_trc = 1, 1, 1, 1
                 half = (frame.shape[1] // 2, frame.shape[0])
+                watermark = Watermark(frame.shape[1], frame.shape[0], label.watermark_key) if label is not None else None
+            frame = watermark.marked(frame) if watermark is not None else frame
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1, interpolation=ROUND_TO_NEAREST)
             picture.colorspace, picture.color_range = 1, 1
@@ -104,7 +120,8 @@ def encode_side_by_side(
             container.mux(video.encode(None))
         if sound is not None and audio is not None:
             _mux_audio(container, sound, audio[: round(count / fps * sample_rate_hz)], sample_rate_hz)
-    return buffer.getvalue(), half, count
+    data = buffer.getvalue()
+    return label.signed(data) if label is not None else data, half, count
 
 
 def as_uri(data: bytes) -> str:

@@ -18,6 +18,7 @@ from talkhead_core.media.video_reader import read_frames
 from talkhead_core.metrics.protocol import PROTOCOLS, Protocol
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
+from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons
 from talkhead_core.report.html_page import render_page
 from talkhead_core.report.pictures import Picture, mask_pictures, worst_frames
@@ -61,6 +62,7 @@ def speaker_page(
     dubs: Sequence[tuple[str, str]],
     config: ReportConfig,
     progress: Progress = silent,
+    label: VideoLabel | None = None,
 ) -> str:
     """The page as HTML text; parts that are missing are named on it.
 
@@ -71,12 +73,13 @@ def speaker_page(
         dubs: (name, relative link) of dubbed videos.
         config: what goes in.
         progress: told after each part.
+        label: the credentials and the mark of the videos on the page.
     """
     render, metrics = artifacts.render or {}, artifacts.metrics
     fps = Fraction(render.get("fps") or (artifacts.ingest or {}).get("clip", {}).get("fps", "25"))
     held_out = [int(frame_id) for frame_id in render.get("frame_ids", [])]
     progress(0, 4, "videos")
-    videos = _videos(artifacts, held_out, fps, config)
+    videos = _videos(artifacts, held_out, fps, config, label)
     progress(1, 4, "pictures")
     worst: list[Picture] = []
     judged = next(iter(_protocols(artifacts, ("head/self", "full/self"))), None)
@@ -116,7 +119,9 @@ def speaker_page(
     )
 
 
-def _videos(artifacts: SpeakerArtifacts, held_out: Sequence[int], fps: Fraction, config: ReportConfig) -> list[ComparisonVideo]:
+def _videos(
+    artifacts: SpeakerArtifacts, held_out: Sequence[int], fps: Fraction, config: ReportConfig, label: VideoLabel | None
+) -> list[ComparisonVideo]:
     clip = artifacts.file("ingest", "clip.mkv")
     if clip is None or not held_out:
         return []
@@ -124,7 +129,7 @@ def _videos(artifacts: SpeakerArtifacts, held_out: Sequence[int], fps: Fraction,
     protocols = {protocol.name: protocol for protocol in _protocols(artifacts, _SHOWN_FIRST)}
     sources = {name: _pairs(clip, artifacts.folder / "render" / protocol.file, held_out[:count]) for name, protocol in protocols.items()}
     audio = _held_out_audio(artifacts, held_out, fps)
-    encoded = encode_comparisons(sources, fps, audio, SPEECH_SAMPLE_RATE_HZ, int(config.video_mb * 1e6))
+    encoded = encode_comparisons(sources, fps, audio, SPEECH_SAMPLE_RATE_HZ, int(config.video_mb * 1e6), label)
     return [
         ComparisonVideo(
             protocol=name, says=protocols[name].says, uri=as_uri(data), width=half[0], height=half[1], fps=float(fps), frames=frames

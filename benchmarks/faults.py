@@ -1,0 +1,206 @@
+"""Faults, one at a time, at random moments of a run; then the same command again, which must end as if nothing had happened.
+
+    python -m benchmarks.faults --count 100 [--seed 0] [--real] [--results FILE.json]
+
+Each fault starts from a copy of a workspace in which some of the stages have run, lets `talkhead run` work on the rest, and
+strikes. Survived means: the next `talkhead run` ends well, every artifact is byte for byte that of an undisturbed run, `dvc status`
+is clean, no process and no half-written file is left. Artifacts that differ between two undisturbed runs, because they hold times
+or signatures, are named and only have to be there.
+
+The graph, DVC and the command line are the real ones. Without ``--real`` the stages are small stand-ins that hash what they read;
+with it they are the real stages at the smoke profile, on the demo speaker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, Subject, needs_results, talkhead_run
+from benchmarks.machine import describe_machine
+from benchmarks.prepared_speaker import REPOSITORY
+from flows.child_process import child_environment
+from flows.stage_graph import read_stage_graph
+from flows.stage_runs import reproduce
+from flows.workspace import Workspace
+from talkhead_core.artifacts import read_json, write_json, write_text
+from tests.real_workspace import make_workspace
+from tests.toy_workspace import add_speaker, make_toy_workspace
+
+__all__ = ["FAULTS", "Outcome", "Subject", "strike"]
+
+_ALL_STAGES = 15
+RESULTS = REPOSITORY / "benchmarks" / "results" / "faults.json"
+DOCUMENT = REPOSITORY / "docs" / "faults.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one fault; ``problems`` is empty when it was survived."""
+
+    kind: str
+    seed: int
+    stages_before: int
+    detail: str
+    disturbed_code: int | None
+    problems: list[str]
+
+
+def strike(subject: Subject, kind: str, seed: int, folder: Path) -> Outcome:
+    """Try a fault, or several joined by ``" + "``, in a copy of a prepared workspace in ``folder``; then run again and compare."""
+    kinds, chance = kind.split(" + "), random.Random(f"{kind} {seed}")
+    usable = [stages for stages in subject.prepared if stages or not any(needs_results(one) for one in kinds)]
+    before = chance.choice([stages for stages in usable if stages < _ALL_STAGES or "half-written file" not in kinds])
+    root = folder / "workspace"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(subject.prepared[before], root, symlinks=True)
+    told = [FAULTS[one](root, subject, before, chance) for one in kinds]
+    problems = [f"still at work: {name}" for name in _processes_in(root)]
+    with tempfile.TemporaryFile() as said:
+        again = talkhead_run(root, subject.speaker, {}, stderr=said).wait(LONGEST_RUN_S)
+        said.seek(0)
+        if again != 0:
+            problems.append(f"the next run failed: {said.read().decode(errors='replace').strip().splitlines()[-1:]}")
+    problems += differences(root, subject)
+    detail, code = "; ".join(detail for detail, _ in told), told[-1][1]
+    return Outcome(kind=kind, seed=seed, stages_before=before, detail=detail, disturbed_code=code, problems=problems)
+
+
+def differences(root: Path, subject: Subject) -> list[str]:
+    """What is not as after an undisturbed run."""
+    found = digests(root, subject.speaker)
+    problems = [f"{name} is missing" for name in subject.reference if name not in found]
+    problems += [f"{name} differs" for name in found if name not in subject.unstable and found[name] != subject.reference.get(name)]
+    problems += [f"{name} was left behind" for name in found if name not in subject.reference]
+    status = subprocess.run(["dvc", "status"], cwd=root, env=child_environment(), capture_output=True, text=True, check=False)
+    if "up to date" not in status.stdout:
+        problems.append(f"dvc status: {' '.join((status.stdout + status.stderr).split())[:200]}")
+    return problems
+
+
+def digests(root: Path, speaker: str) -> dict[str, str]:
+    """SHA-256 of every file in the speaker's stages."""
+    files = [path for path in sorted((root / "data" / speaker).rglob("*")) if path.is_file() and path.name != ".gitignore"]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def prepare(root: Path, speaker: str, folder: Path, after: list[int], environment: dict[str, str], *, twice: bool) -> Subject:
+    """Run everything once, keeping copies on the way, and once more from the start to see what never comes out the same."""
+    nodes = [node.name for node in read_stage_graph(root)]
+    prepared, started_at, spent, done = {}, {}, 0.0, 0
+    for stop in sorted({*after, len(nodes)}):
+        begun = time.monotonic()
+        if stop > done:
+            list(reproduce(Workspace(root), speaker, nodes[done:stop]))
+        spent, done = spent + time.monotonic() - begun, stop
+        if stop in after:
+            prepared[stop] = Path(shutil.copytree(root, folder / f"after-{stop}", symlinks=True))
+            started_at[stop] = spent
+    reference = digests(root, speaker)
+    unstable: set[str] = set()
+    if twice:
+        again = Path(shutil.copytree(prepared[min(after)], folder / "again", symlinks=True))
+        list(reproduce(Workspace(again), speaker, nodes))
+        unstable = {name for name, digest in digests(again, speaker).items() if reference.get(name) != digest}
+    slowed = sum(float(value) for value in environment.values()) / len(nodes)
+    seconds = {done: spent - begun + slowed * (len(nodes) - done) for done, begun in started_at.items()}
+    return Subject(
+        prepared=prepared, reference=reference, unstable=frozenset(unstable), speaker=speaker, seconds=seconds, environment=environment
+    )
+
+
+def stand_ins(folder: Path, after: list[int], slow_s: float = 0.15) -> Subject:
+    """The real graph with stages that hash what they read."""
+    root = make_toy_workspace(folder / "toy")
+    add_speaker(root, "ada")
+    environment = {f"TOY_{node.name.upper()}_SECONDS": str(slow_s) for node in read_stage_graph(root)}
+    return prepare(root, "ada", folder, after, environment, twice=False)
+
+
+def real_stages(folder: Path, after: list[int]) -> Subject:
+    """The real stages at the smoke profile, on the demo speaker."""
+    root = make_workspace(folder / "real")
+    command = [sys.executable, "-m", "flows.command_line", "demo", "--profile", "smoke"]
+    subprocess.run(command, cwd=root, env=child_environment(), stdin=subprocess.DEVNULL, check=True, capture_output=True)
+    for name in ("data/demo", ".dvc/cache", "out", "checkpoints", "dvc.lock", ".talkhead"):
+        for path in (root / name).iterdir() if name == "data/demo" else [root / name]:
+            if path.name != "raw" and path.exists():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return prepare(root, "demo", folder, after, {}, twice=True)
+
+
+def _processes_in(root: Path, seconds: float = 10.0) -> list[str]:
+    """Command lines of the processes that still work in ``root`` after a while."""
+    deadline = time.monotonic() + seconds
+    while found := [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cwd", "cmdline"]) if one.info["cwd"] == str(root)]:
+        if time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+    return []
+
+
+def tables(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = []
+    for title, run in results["runs"].items():
+        outcomes = run["outcomes"]
+        lines += [f"### {title}: {sum(not one['problems'] for one in outcomes)} of {len(outcomes)} survived (seed {run['seed']})", ""]
+        lines += ["| fault | tried | survived | such as |", "|---|---|---|---|"]
+        for kind in FAULTS:
+            tried = [one for one in outcomes if one["kind"] == kind]
+            if tried:
+                survived = sum(not one["problems"] for one in tried)
+                lines.append(f"| {kind} | {len(tried)} | {survived} | {tried[0]['detail'].replace('|', '/')} |")
+        lines += ["", *(f"- not survived: {one['kind']}, seed {one['seed']} ({one['detail']}): {'; '.join(one['problems'][:3])}"
+                        for one in outcomes if one["problems"])]  # fmt: skip
+        if run["unstable"]:
+            lines += ["", f"Not the same in two undisturbed runs, and only checked to be there: {', '.join(run['unstable'])}."]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Try many faults, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--minutes", type=float, default=600.0, help="stop early")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {"runs": {}}
+    if arguments.results.exists():
+        results = read_json(arguments.results)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        folder = Path(name)
+        subject = (real_stages if arguments.real else stand_ins)(folder, [0, 5, 9, 12, 15])
+        run = {"seed": arguments.seed, "outcomes": [], "unstable": sorted(subject.unstable), "machine": describe_machine()}
+        results["runs"]["the real stages, smoke profile" if arguments.real else "stand-ins for the stages"] = run
+        kinds = list(FAULTS)
+        for number in range(arguments.count):
+            if time.monotonic() > deadline:
+                break
+            outcome = strike(subject, kinds[number % len(kinds)], arguments.seed + number // len(kinds), folder / "struck")
+            run["outcomes"].append(asdict(outcome))
+            print(f"{number + 1:>4} {outcome.kind}: {outcome.detail}: {'; '.join(outcome.problems) or 'survived'}", flush=True)
+            write_json(arguments.results, results)
+    if DOCUMENT.exists() and arguments.results == RESULTS:
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+        write_text(DOCUMENT, f"{before}{BEGIN}\n{tables(results)}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
