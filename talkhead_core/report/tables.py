@@ -20,7 +20,7 @@ class Column:
         key: its name there.
         heading: its name in a table.
         unit: its unit.
-        better: ``higher``, ``lower`` or ``nearer 1``; empty where neither is better.
+        better: ``higher``, ``lower``, ``nearer 1`` or ``nearer 0``; empty where neither is better.
         digits: after the point.
     """
 
@@ -37,20 +37,33 @@ COLUMNS = (
     Column(key="psnr_face", heading="PSNR face", unit="dB", better="higher"),
     Column(key="psnr_mouth", heading="PSNR mouth", unit="dB", better="higher"),
     Column(key="psnr_torso", heading="PSNR torso", unit="dB", better="higher"),
+    Column(key="psnr_outside_transient", heading="PSNR outside the transient mask", unit="dB", better="higher"),
     Column(key="ssim", heading="SSIM", better="higher", digits=3),
+    Column(key="ssim_head", heading="SSIM head", better="higher", digits=3),
+    Column(key="ssim_face", heading="SSIM face", better="higher", digits=3),
+    Column(key="ssim_mouth", heading="SSIM mouth", better="higher", digits=3),
+    Column(key="ssim_torso", heading="SSIM torso", better="higher", digits=3),
     Column(key="ms_ssim", heading="MS-SSIM", better="higher", digits=3),
     Column(key="lpips", heading="LPIPS", better="lower", digits=4),
+    Column(key="fid", heading="FID", better="lower", digits=1),
+    Column(key="niqe", heading="NIQE", better="lower"),
     Column(key="brisque", heading="BRISQUE", better="lower", digits=1),
     Column(key="lmd_px512", heading="LMD", unit="px at 512", better="lower"),
+    Column(key="lmd_percent", heading="LMD", unit="% of the eye distance", better="lower"),
+    Column(key="lmd_uncentred_px512", heading="LMD, not centred", unit="px at 512", better="lower"),
+    Column(key="lse_c", heading="LSE-C", better="higher"),
+    Column(key="lse_d", heading="LSE-D", better="lower"),
+    Column(key="aue", heading="AUE", better="lower", digits=3),
     Column(key="mouth_opening_r", heading="Mouth r", better="higher"),
     Column(key="mouth_opening_sd_ratio", heading="Mouth amplitude", unit="ratio", better="nearer 1"),
+    Column(key="mouth_opening_lag_frames", heading="Mouth late by", unit="frames", better="nearer 0", digits=0),
     Column(key="jitter_px512", heading="Jitter", unit="px at 512", better="lower"),
     Column(key="flicker_levels", heading="Flicker", unit="levels", better="lower"),
     Column(key="seam_levels", heading="Seam", unit="levels", better="lower"),
     Column(key="blinks_per_min", heading="Blinks", unit="per min", digits=1),
 )
 
-_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1"}
+_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +97,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
             rows.append([f"{column.heading}{unit}{arrow}", *(cell or "–" for cell in cells)])
     controls = {p.name for p in protocols if p.control}
     head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
-    caption = (
-        "Figures by protocol, with 95 % intervals from a block bootstrap over frames (↑ higher is better, ↓ lower is better, →1 nearer 1)"
-    )
+    caption = "Figures by protocol, with 95 % intervals from a block bootstrap over frames (↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0)"
     return Table(caption=caption, head=head, rows=rows)
 
 
