@@ -97,7 +97,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
             rows.append([f"{column.heading}{unit}{arrow}", *(cell or "–" for cell in cells)])
     controls = {p.name for p in protocols if p.control}
     head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
-    caption = "Figures by protocol, with 95 % intervals from a block bootstrap over frames (↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0)"
+    arrows = "↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0"
+    caption = f"Figures by protocol, with 95 % intervals from a block bootstrap over frames ({arrows})"
     return Table(caption=caption, head=head, rows=rows)
 
 

@@ -63,7 +63,8 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
     if metrics is None or not figures:
         return Verdict(level="warn", headline="Not evaluated yet: there are no figures to go by.", statements=())
     checks: tuple[Callable[[Mapping[str, Any]], Statement | None], ...] = (
-        _audio_decides, _beats_still_mouth, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found, _jitter, _seam, _blinks,
+        _audio_decides, _beats_still_mouth, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found,
+        _jitter, _seam, _blinks,
     )  # fmt: skip
     found = [statement for check in checks if (statement := check(metrics)) is not None]
     return conclude(found, "nothing stands out on the held-out frames")
