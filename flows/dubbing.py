@@ -6,16 +6,24 @@ import csv
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from flows.stage_runs import Outcome, StageEvent, run_task
+from flows.stage_runs import Outcome, StageEvent, StageFailedError, run_task
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.consent import read_consent
 from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.speakers import read_yaml, registered_speaker
 
-__all__ = ["DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+__all__ = ["DubFrame", "DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+
+
+class DubFrame(StrEnum):
+    """What a dub shows: the square around head and torso, or the whole source frame with it pasted back."""
+
+    crop = "crop"
+    full = "full"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +45,12 @@ class DubResult:
     error: str | None = None
 
 
-def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
-    """Make the speaker say ``audio`` in a process of its own.
+def dub(
+    workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], frame: DubFrame | None = None
+) -> None:
+    """Make the speaker say ``audio`` in a process of its own, and write the dub's page beside it; ``frame`` overrides params.yaml.
+
+    A page that cannot be written is said and leaves the dub alone.
 
     Raises:
         TalkheadError: the speaker is not trained or has not agreed, or the dub failed.
@@ -49,17 +61,24 @@ def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callab
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
     if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():
         raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
-    run_task(workspace, "dub", ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve()], show)
+    made_from: list[str | Path] = ["--speaker", speaker, "--audio", audio.resolve()]
+    run_task(workspace, "dub", [*made_from, "--out", out.resolve(), *(["--frame", frame.value] if frame else [])], show)
+    try:
+        run_task(workspace, "report_dub", [*made_from, "--video", out.resolve()], show)
+    except StageFailedError as error:
+        show(StageEvent(stage="report_dub", line=str(error)))
 
 
-def dub_if_changed(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
+def dub_if_changed(
+    workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], frame: DubFrame | None = None
+) -> None:
     """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters and code."""
     record = workspace.private / "dubs" / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]}.json"
-    signature = _signature(workspace, speaker, audio) if audio.is_file() else ""
+    signature = _signature(workspace, speaker, audio, frame) if audio.is_file() else ""
     if out.is_file() and record.is_file() and read_json(record) == {"signature": signature, "out_sha256": _sha256(out)}:
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
-    dub(workspace, speaker, audio, out, show)
+    dub(workspace, speaker, audio, out, show, frame)
     write_json(record, {"signature": signature, "out_sha256": _sha256(out)})
 
 
@@ -94,9 +113,9 @@ def _row(manifest: Path, folder: Path, line: int, row: dict[str, str | None]) ->
     return ManifestRow(speaker=values["speaker"], audio=manifest.parent / values["audio"], out=folder / out)
 
 
-def _signature(workspace: Workspace, speaker: str, audio: Path) -> str:
+def _signature(workspace: Workspace, speaker: str, audio: Path, frame: DubFrame | None) -> str:
     """A hash of all that a dub is made from: the speech, the speaker's artifacts, the parameters and the code."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(frame.value.encode() if frame else b"")
     lock = read_yaml(workspace.root / "dvc.lock") if (workspace.root / "dvc.lock").exists() else {}
     for stage, entry in sorted((lock.get("stages") or {}).items()):
         if stage.endswith(f"@{speaker}"):
@@ -113,12 +132,14 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def dub_all(workspace: Workspace, rows: list[ManifestRow], show: Callable[[StageEvent], None]) -> list[DubResult]:
+def dub_all(
+    workspace: Workspace, rows: list[ManifestRow], show: Callable[[StageEvent], None], frame: DubFrame | None = None
+) -> list[DubResult]:
     """Every row in turn; one that fails leaves the others alone."""
     results = []
     for row in rows:
         try:
-            dub_if_changed(workspace, row.speaker, row.audio, row.out, show)
+            dub_if_changed(workspace, row.speaker, row.audio, row.out, show, frame)
             error = None
         except TalkheadError as failure:
             error = str(failure)

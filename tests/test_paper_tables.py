@@ -73,7 +73,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     write_json(tmp_path / "data" / "ada" / "evaluate" / "metrics.json", {"protocols": OURS.protocols})
     assert main(["--speaker", "ada", "--table", "rae-nerf-1"]) == 0
     assert "talkhead (ada, head/self, 46 frames) | 32.500" in capsys.readouterr().out
-    write_json(tmp_path / "speech.json", {"mss": {"pesq": 2.64, "csig": 3.75, "cbak": 3.19, "covl": 3.18}})
+    write_json(tmp_path / "speech.json", {"mss": {"pesq_wb": 2.64, "csig": 3.75, "cbak": 3.19, "covl": 3.18}})
     assert main(["--speech", "speech.json", "--table", "wildtalker-3", "--format", "latex", "--out", "t.tex"]) == 0
     assert "talkhead (mss) & 2.640 & 3.750 & 3.190 & 3.180" in (tmp_path / "t.tex").read_text()
     assert main(["--speaker", "bob"]) == 1

@@ -21,13 +21,17 @@ PIPELINE = (
     "ingest extract_audio denoise speech_features landmarks track_head segment flow_masks inpaint "
     "train_coarse train_fine train_torso render evaluate report"
 )
-NOT_STAGES = {"__init__", "stage", "speaker_data", "torchrun"}
+NOT_STAGES = {"__init__", "stage", "speaker_data", "torchrun", "evaluation_files"}
 TASKS_BESIDE_THE_GRAPH = {
     "doctor",
     "make_demo",
     "dub",
     "denoise_file",
     "evaluate_pair",
+    "evaluate_dub",
+    "evaluate_speaker",
+    "evaluate_speech",
+    "compare_runs",
     "paper_tables",
     "report_dub",
     "report_index",

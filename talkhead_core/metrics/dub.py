@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from talkhead_core.metrics.lip_sync import mouth_opening
+from talkhead_core.metrics.motion import blinks_per_minute, eye_opening, jitter_px512
+from talkhead_core.metrics.protocol import Protocol
 from talkhead_core.types import FloatArray, Image
 
-__all__ = ["DubFigures", "change_per_frame", "dub_figures"]
+__all__ = ["DubFigures", "change_per_frame", "dub_document", "dub_figures"]
 
 _STUCK_LEVELS = 0.02
 _SIDE_PX = 96
@@ -31,6 +34,9 @@ class DubFigures:
         longest_stuck: frames in the longest run of pictures that do not change at all.
         opening_in_speech: 90th percentile of the opening while somebody speaks; None without such frames.
         opening_in_silence: median of the opening while nobody does; None without such frames.
+        jitter_px512: mean second difference of the head's place, in pixels at 512; None without three faces in a row.
+        blinks_per_min: None without a face.
+        mouth_late_frames: how far the mouth's rhythm comes after the sound's; None where that cannot be told.
     """
 
     frames: int
@@ -42,6 +48,9 @@ class DubFigures:
     longest_stuck: int
     opening_in_speech: float | None
     opening_in_silence: float | None
+    jitter_px512: float | None = None
+    blinks_per_min: float | None = None
+    mouth_late_frames: float | None = None
 
 
 def change_per_frame(frames: Iterable[Image]) -> FloatArray:
@@ -54,7 +63,16 @@ def change_per_frame(frames: Iterable[Image]) -> FloatArray:
     return np.asarray(changes)
 
 
-def dub_figures(points_px: FloatArray, change: FloatArray, speaking: np.ndarray, fps: float, audio_s: float) -> DubFigures:
+def dub_figures(
+    points_px: FloatArray,
+    change: FloatArray,
+    speaking: np.ndarray,
+    fps: float,
+    audio_s: float,
+    *,
+    size_px: int = 512,
+    mouth_late_frames: float | None = None,
+) -> DubFigures:
     """Figures of a dub.
 
     Args:
@@ -63,9 +81,12 @@ def dub_figures(points_px: FloatArray, change: FloatArray, speaking: np.ndarray,
         speaking: ``[frames]`` bool, where the sound is speech.
         fps: frames a second.
         audio_s: length of the sound.
+        size_px: shorter side of the video, which pixels are given for.
+        mouth_late_frames: what the sound says about the lips' timing.
     """
     opening = mouth_opening(points_px)
     found = np.isfinite(opening)
+    jitter = jitter_px512(points_px, size_px)
     spoken, silent = opening[found & speaking], opening[found & ~speaking]
     return DubFigures(
         frames=len(opening),
@@ -77,7 +98,50 @@ def dub_figures(points_px: FloatArray, change: FloatArray, speaking: np.ndarray,
         longest_stuck=_longest_run(change < _STUCK_LEVELS),
         opening_in_speech=float(np.percentile(spoken, 90)) if spoken.size else None,
         opening_in_silence=float(np.median(silent)) if silent.size else None,
+        jitter_px512=float(np.nanmean(jitter)) if np.isfinite(jitter).any() else None,
+        blinks_per_min=blinks_per_minute(eye_opening(points_px), fps),
+        mouth_late_frames=mouth_late_frames,
     )
+
+
+def dub_document(
+    figures: DubFigures, protocol: Protocol, slow: Mapping[str, float], not_available: Mapping[str, str], landmarker: str
+) -> dict[str, Any]:
+    """The figures of a dub in the form of ``metrics.json``.
+
+    Args:
+        figures: what was measured.
+        protocol: how the dub was made.
+        slow: metrics with models of their own.
+        not_available: name -> reason.
+        landmarker: what found the lips.
+    """
+    named = {
+        "frames": figures.frames,
+        "frames_without_face": figures.frames_without_face,
+        "longest_stuck_frames": figures.longest_stuck,
+        "video_minus_audio_s": figures.video_s - figures.audio_s,
+        "mouth_opening_in_speech": figures.opening_in_speech,
+        "mouth_opening_in_silence": figures.opening_in_silence,
+        "mouth_late_frames": figures.mouth_late_frames,
+        "jitter_px512": figures.jitter_px512,
+        "blinks_per_min": figures.blinks_per_min,
+        **slow,
+    }
+    reasons = dict(not_available)
+    if figures.mouth_late_frames is None:
+        reasons["mouth_late_frames"] = "the rhythm of mouth and sound do not agree well enough for an offset"
+    return {
+        "protocols": {protocol.name: {name: value for name, value in named.items() if value is not None} | {"ci95": {}}},
+        "protocol_says": {protocol.name: protocol.says},
+        "not_available": {name: reason for name, reason in reasons.items() if name not in slow},
+        "landmarker": landmarker,
+        "definitions": {
+            "mouth_opening_in_speech": "90th percentile of inner-lip distance / face height over frames with speech",
+            "mouth_opening_in_silence": "median of the same over frames without speech",
+            "mouth_late_frames": "lag of the mouth's syllable rhythm (1 to 8 Hz) behind that of the sound's energy",
+        },
+    }
 
 
 def _longest_run(flags: np.ndarray) -> int:

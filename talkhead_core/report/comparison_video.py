@@ -38,6 +38,8 @@ class ComparisonVideo:
         height: px.
         fps: frames a second.
         frames: how many it holds.
+        left: what the left half shows.
+        right: what the right half shows.
     """
 
     protocol: str
@@ -47,6 +49,8 @@ class ComparisonVideo:
     height: int
     fps: float
     frames: int
+    left: str = "recording"
+    right: str = "render"
 
 
 def encode_comparisons(

@@ -9,7 +9,9 @@ from typing import Any
 
 from talkhead_core.metrics.protocol import PROTOCOLS
 
-__all__ = ["COLUMNS", "Column", "Table", "comparison_table", "flat_rows", "licence_table", "metrics_table"]
+__all__ = ["COLUMNS", "Column", "Table", "comparison_table", "flat_rows", "interval_text", "licence_table", "metrics_table"]
+
+_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,12 @@ class Column:
     unit: str = ""
     better: str = ""
     digits: int = 2
+
+    @property
+    def title(self) -> str:
+        """Heading, unit, and an arrow to the better side."""
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.heading}{unit}" + (f" {_ARROWS[self.better]}" if self.better else "")
 
 
 COLUMNS = (
@@ -63,8 +71,6 @@ COLUMNS = (
     Column(key="blinks_per_min", heading="Blinks", unit="per min", digits=1),
 )
 
-_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -90,11 +96,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     names = [p.name for p in protocols] + [name for name in metrics["protocols"] if name not in known]
     rows = []
     for column in COLUMNS:
-        cells = [_cell(metrics["protocols"][name], column) for name in names]
+        cells = [interval_text(metrics["protocols"][name], column) for name in names]
         if any(cells):
-            unit = f", {column.unit}" if column.unit else ""
-            arrow = f" {_ARROWS[column.better]}" if column.better else ""
-            rows.append([f"{column.heading}{unit}{arrow}", *(cell or "–" for cell in cells)])
+            rows.append([column.title, *(cell or "–" for cell in cells)])
     controls = {p.name for p in protocols if p.control}
     head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
     arrows = "↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0"
@@ -110,7 +114,7 @@ def comparison_table(metrics: Mapping[str, Any]) -> Table | None:
     columns = [column for column in COLUMNS if any(column.key in figures for figures in comparisons.values())]
     rows = [
         [f"{column.heading} ({column.unit})" if column.unit else column.heading]
-        + [_cell(figures, column, signed=True) or "–" for figures in comparisons.values()]
+        + [interval_text(figures, column, signed=True) or "–" for figures in comparisons.values()]
         for column in columns
     ]
     return Table(caption="Difference to the controls, frame by frame, with 95 % intervals", head=["Figure", *comparisons], rows=rows)
@@ -143,7 +147,8 @@ def licence_table(
     return Table(caption="Software", head=["Package", "Version", "Licence"], rows=rows)
 
 
-def _cell(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -> str:
+def interval_text(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -> str:
+    """A figure with its 95 % interval; empty where there is none."""
     value = figures.get(column.key)
     if value is None:
         return ""
