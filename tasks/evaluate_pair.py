@@ -39,6 +39,7 @@ __all__ = ["evaluate_folder", "evaluate_pair"]
 _VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 _THUMBNAIL_PX = 96
 _LARGEST_OFFSET_S = 4.0
+_LARGEST_ASPECT_CHANGE = 0.02
 
 
 def evaluate_pair(
@@ -49,11 +50,16 @@ def evaluate_pair(
     The rendered video is aligned in time with the reference, resampled to its rate and resized to its size.
 
     Raises:
-        FootageError: a file is not a whole video, or the two do not overlap.
+        FootageError: a file is not a whole video, the two show different cut-outs, or they do not overlap.
     """
     config = config or EvaluateConfig()
     probes = probe_video(reference), probe_video(rendered)
     width, height, fps = probes[0].width, probes[0].height, probes[0].fps
+    aspects = [probe.width / probe.height for probe in probes]
+    if abs(aspects[1] / aspects[0] - 1.0) > _LARGEST_ASPECT_CHANGE:
+        sizes = [f"{probe.width}x{probe.height}" for probe in probes]
+        advice = "give the same cut-out of both: a dub with --frame full, or the clip.mkv of the ingest stage as the recording"
+        raise FootageError(rendered, f"is {sizes[1]} where {reference.name} is {sizes[0]}: another part of the picture", advice)
     signatures = [motion_signature(resampled_frames(probe, _THUMBNAIL_PX, _THUMBNAIL_PX, fps)) for probe in probes]
     limit = min(round(_LARGEST_OFFSET_S * fps), len(signatures[0]), len(signatures[1]))
     found = estimate_offset(signatures[0], signatures[1], limit)

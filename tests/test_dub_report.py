@@ -104,7 +104,7 @@ def test_dub_figures_by_themselves(workspace: Path, tmp_path: Path, monkeypatch:
     assert list(document["protocols"]) == ["video/cross"], "who made it is not known"
     figures = document["protocols"]["video/cross"]
     assert (figures["frames"], figures["frames_without_face"], figures["longest_stuck_frames"]) == (44, 0, 0)
-    assert figures["video_minus_audio_s"] == pytest.approx(0.0, abs=1e-3)
+    assert figures["video_minus_audio_s"] == pytest.approx(0.0, abs=0.02), "AAC pads its last block"
     assert "psnr_full" not in figures and "mouth_late_frames" in document["not_available"], "a tone has no syllables"
     assert files["csv"].read_text().splitlines()[1].startswith("a & b,video/cross,44,")
 

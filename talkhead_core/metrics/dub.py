@@ -18,6 +18,7 @@ __all__ = ["DubFigures", "change_per_frame", "dub_document", "dub_figures"]
 
 _STUCK_LEVELS = 0.02
 _SIDE_PX = 96
+_NEED_REFERENCE = ("lpips", "fid", "aue")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,7 +129,7 @@ def dub_document(
         "blinks_per_min": figures.blinks_per_min,
         **slow,
     }
-    reasons = dict(not_available)
+    reasons = {**not_available, **dict.fromkeys(_NEED_REFERENCE, "needs a recording of the same speech to compare with")}
     if figures.mouth_late_frames is None:
         reasons["mouth_late_frames"] = "the rhythm of mouth and sound do not agree well enough for an offset"
     return {

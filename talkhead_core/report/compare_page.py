@@ -38,6 +38,7 @@ __all__ = ["compare_page", "judge_difference"]
 _VIDEO_S = 20.0
 _VIDEO_BYTES = 7_500_000
 _WORST = 5
+_SHOWN_STAGES = ("ingest/", "denoise/", "train_", "render/", "evaluate/")
 # figure, how a sentence names it, unit, whether higher is better
 _JUDGED = (
     ("psnr_mouth", "PSNR at the mouth", "dB", True),
@@ -63,8 +64,8 @@ def judge_difference(paired: Mapping[str, Any], *, same_footage: bool) -> Verdic
         return Verdict(level="warn", headline="One of the runs has not been evaluated: there is nothing to compare.", statements=())
     worse = [statement for statement in statements if statement.level != "ok"]
     if not worse:
-        better = any("better" in statement.text for statement in statements)
-        headline = "B is better." if better else "No difference is certain."
+        better = sum(statement.text.startswith("B is better") for statement in statements)
+        headline = f"B is better in {better} of {len(statements)} figures and worse in none." if better else "No difference is certain."
         return Verdict(level="ok", headline=headline, statements=tuple(statements))
     return conclude(statements, "B is better")
 
@@ -85,7 +86,7 @@ def compare_page(first: Run, second: Run, progress: Progress = silent) -> str:
     progress(1, 3, "pictures")
     worst = _worst(first, second, shared, float(fps))
     progress(2, 3, "page")
-    tables = [difference_table(first, second, protocol.name, float(fps)) for protocol in PROTOCOLS]
+    tables = {protocol: difference_table(first, second, protocol.name, float(fps)) for protocol in PROTOCOLS}
     page = render_page(
         "compare_page.html",
         title=f"{first.label} and {second.label}: talkhead",
@@ -96,11 +97,17 @@ def compare_page(first: Run, second: Run, progress: Progress = silent) -> str:
         worst=worst,
         worst_protocol=MODEL,
         plots=_plots(first, second),
-        tables=[table for table in tables if table is not None],
+        tables=[table for protocol, table in tables.items() if table is not None and not protocol.control],
+        control_tables=[table for protocol, table in tables.items() if table is not None and protocol.control],
         says=[(protocol.name, protocol.says) for protocol in PROTOCOLS],
         parameters=parameter_table(first, second),
         models=[(run.label, flat_rows((run.artifacts.model or {}).get("record") or {})) for run in (first, second)],
-        missing=[f"{label}: {sentence}" for label, run in (("A", first), ("B", second)) for sentence in run.artifacts.missing],
+        missing=[
+            f"{label}: {sentence}"
+            for label, run in (("A", first), ("B", second))
+            for sentence in run.artifacts.missing
+            if sentence.startswith(_SHOWN_STAGES)
+        ],
     )
     progress(3, 3)
     return page
@@ -108,10 +115,11 @@ def compare_page(first: Run, second: Run, progress: Progress = silent) -> str:
 
 def _statement(name: str, says: str, unit: str, paired: Mapping[str, Any], *, higher_is_better: bool) -> Statement:
     value, interval = paired[name], paired.get("ci95", {}).get(name)
+    digits = 3 if name.startswith("ssim") else 2
     better = (value > 0) == higher_is_better
     certain = bool(interval) and (interval[0] > 0 or interval[1] < 0)
-    between = f" [{interval[0]:+.2f} to {interval[1]:+.2f}]" if interval else ""
-    change = f"{value:+.2f}{between}{f' {unit}' if unit else ''} ({MODEL}, B minus A)"
+    between = f" [{interval[0]:+.{digits}f} to {interval[1]:+.{digits}f}]" if interval else ""
+    change = f"{value:+.{digits}f}{between}{f' {unit}' if unit else ''} ({MODEL}, B minus A)"
     if not certain:
         return Statement(level="ok", text=f"No certain difference in {says}: {change}.")
     return Statement(level="ok" if better else "warn", text=f"B is {'better' if better else 'worse'} in {says}: {change}.")

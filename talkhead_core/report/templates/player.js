@@ -45,7 +45,7 @@
     const context = canvas.getContext("2d");
     const video = () => videos[current];
     const { left, right } = figures[0].dataset;
-    const views = [["both", "Side by side"], ["render", capital(right)], ["reference", capital(left)], ["difference", "Difference"]];
+    const views = [["both", "Side by side"], ["reference", capital(left)], ["render", capital(right)], ["difference", "Difference"]];
     const fps = () => Number(figures[current].dataset.fps);
     const frames = () => Math.max(1, Math.round(video().duration * fps()) || 1);
     const position = () => Math.min(frames() - 1, Math.floor(video().currentTime * fps() + 1e-3));
