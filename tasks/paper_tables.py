@@ -85,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     text = "\n".join(_WRITERS[arguments.format](filled(table, rows)) for table in chosen)
     if arguments.out:
         write_text(arguments.out, text)
+        sys.stdout.write(f"{arguments.out}\n")
     else:
         sys.stdout.write(text)
     return 0
