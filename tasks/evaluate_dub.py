@@ -42,12 +42,14 @@ class MeasuredDub:
         level_dbfs: ``[frames]`` of its sound.
         fps: of the video.
         document: the same in the form of ``metrics.json``.
+        change: ``[frames]``, how much each picture differs from the one before.
     """
 
     figures: DubFigures
     level_dbfs: FloatArray
     fps: Fraction
     document: dict[str, Any]
+    change: FloatArray
 
 
 def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, config: EvaluateConfig | None = None) -> MeasuredDub:
@@ -83,7 +85,8 @@ def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, conf
     extra = load_extra_metrics(Path("weights"), config)
     slow = _slow_metrics(resampled_frames(probe, *size, fps), extra, config)
     document = dub_document(figures, protocol, slow, extra.not_available, config.landmarker)
-    return MeasuredDub(figures=figures, level_dbfs=_level_dbfs(sound, fps, len(points)), fps=fps, document=document)
+    level = _level_dbfs(sound, fps, len(points))
+    return MeasuredDub(figures=figures, level_dbfs=level, fps=fps, document=document, change=change)
 
 
 def dub_protocol(root: Path, speaker: str | None) -> Protocol:

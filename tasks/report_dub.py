@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 
 from talkhead_core.artifacts import write_text
 from talkhead_core.errors import TalkheadError
+from talkhead_core.media.probe import probe_video
+from talkhead_core.media.resampled_frames import resampled_frames
+from talkhead_core.metrics.dub import frames_to_look_at
 from talkhead_core.report.dub_page import dub_page
+from talkhead_core.report.pictures import frame_picture
 from talkhead_core.speakers import check_speaker_name
+from talkhead_core.types import Image
 from tasks.evaluate_dub import dub_protocol, measure_dub
 
 __all__ = ["write_dub_page"]
@@ -31,7 +37,18 @@ def write_dub_page(root: Path, video: Path, page: Path, speaker: str | None = No
     made_from |= {"speaker": speaker} if speaker else {}
     made_from |= {"audio": audio.name} if audio else {}
     link = Path(os.path.relpath(video.resolve(), page.resolve().parent)).as_posix()
-    write_text(page, dub_page(video, link, dub.figures, dub.document, dub.level_dbfs, float(dub.fps), made_from))
+    looked_at = frames_to_look_at(dub.figures, dub.change, float(dub.fps))
+    images = _frames(video, [frame for frame, _ in looked_at])
+    pictures = [frame_picture(images[frame], frame, float(dub.fps), why) for frame, why in looked_at]
+    write_text(page, dub_page(video, link, dub.figures, dub.document, dub.level_dbfs, float(dub.fps), made_from, pictures))
+
+
+def _frames(video: Path, wanted: list[int]) -> dict[int, Image]:
+    if not wanted:
+        return {}
+    probe = probe_video(video)
+    frames = islice(resampled_frames(probe, probe.width, probe.height, probe.fps), max(wanted) + 1)
+    return {index: frame for index, frame in enumerate(frames) if index in wanted}
 
 
 def main(argv: list[str] | None = None) -> int:

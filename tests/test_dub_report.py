@@ -14,7 +14,7 @@ from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.media.audio_file import write_audio
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
-from talkhead_core.metrics.dub import change_per_frame, dub_figures
+from talkhead_core.metrics.dub import change_per_frame, dub_figures, frames_to_look_at
 from talkhead_core.report.dub_page import judge_dub
 from tasks import evaluate_dub, report_dub, report_index
 from tests.headless_chromium import Browser, chromium_path
@@ -55,6 +55,21 @@ def test_stuck_pictures_are_counted() -> None:
     change = change_per_frame([*moving, *[moving[-1]] * 7, *moving[::-1]])
     figures = dub_figures(_faces(np.zeros(27)), change, np.ones(27, bool), FPS, 27 / FPS)
     assert figures.longest_stuck == 8, "seven repeats, and the turn shows the last one again"
+
+
+def test_the_frames_to_look_at_are_each_faults_worst_and_lie_apart() -> None:
+    speaking = np.arange(100) < 60
+    opening = np.where(speaking, 0.05, 0.002)
+    opening[[70, 72, 90]] = [0.03, 0.029, 0.02]
+    opening[20] = np.nan
+    change = np.full(100, 1.0)
+    change[[0, 40]] = [np.nan, 9.0]
+    figures = dub_figures(_faces(opening), change, speaking, FPS, 4.0)
+    found = frames_to_look_at(figures, change, FPS, count=4)
+    assert [frame for frame, _ in found] == [20, 70, 40, 90], "72 shows the moment of 70"
+    assert [why.split(",")[0] for _, why in found[:2]] == ["no face is recognised", "nobody speaks"]
+    assert found[2][1] == "the picture changes by 9.0 levels, 1.0 being usual"
+    assert frames_to_look_at(figures, change, FPS, count=0) == []
 
 
 @pytest.fixture(scope="module")
@@ -133,5 +148,12 @@ def test_in_a_browser_dubs_play_on_both_pages(workspace: Path, tmp_path: Path, m
             browser.run("document.querySelector('video').play()")
             browser.wait("document.querySelector('video').currentTime > 0.1")
             assert browser.run("document.documentElement.scrollWidth") <= 390
+            for role, name in browser.accessible_nodes():
+                if role in ("button", "image", "img", "region", "link", "Video"):
+                    assert name.strip(), f"a {role} without a name"
+        browser.open(page)
+        browser.run("document.querySelector('[data-time]').click()")
+        moment = browser.run("Number(document.querySelector('[data-time]').dataset.time)")
+        browser.wait(f"Math.abs(document.querySelector('video').currentTime - {moment}) < 0.02")
         assert not browser.errors
         assert all(request.startswith(("file:", "data:", "blob:")) for request in browser.requests)

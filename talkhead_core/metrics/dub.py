@@ -14,7 +14,7 @@ from talkhead_core.metrics.motion import blinks_per_minute, eye_opening, jitter_
 from talkhead_core.metrics.protocol import Protocol
 from talkhead_core.types import FloatArray, Image
 
-__all__ = ["DubFigures", "change_per_frame", "dub_document", "dub_figures"]
+__all__ = ["DubFigures", "change_per_frame", "dub_document", "dub_figures", "frames_to_look_at"]
 
 _STUCK_LEVELS = 0.02
 _SIDE_PX = 96
@@ -143,6 +143,40 @@ def dub_document(
             "mouth_late_frames": "lag of the mouth's syllable rhythm (1 to 8 Hz) behind that of the sound's energy",
         },
     }
+
+
+def frames_to_look_at(figures: DubFigures, change: FloatArray, fps: float, count: int = 5) -> list[tuple[int, str]]:
+    """The frames most worth a look, and why: no face, a mouth open in silence, a picture that jumps; each kind's worst in turn.
+
+    Args:
+        figures: of the dub.
+        change: what :func:`change_per_frame` returned.
+        fps: frames a second; frames less than 0.4 s apart show one moment.
+        count: how many at most.
+    """
+    typical = float(np.nanmedian(change)) if np.isfinite(change).any() else 0.0
+    silent = np.where(figures.speaking, np.nan, figures.opening)
+    kinds = (
+        [(frame, "no face is recognised") for frame in np.flatnonzero(np.isnan(figures.opening))],
+        [(frame, f"nobody speaks, and the mouth is open by {100 * silent[frame]:.1f} %") for frame in _largest_first(silent)],
+        [(frame, f"the picture changes by {change[frame]:.1f} levels, {typical:.1f} being usual") for frame in _largest_first(change)],
+    )
+    chosen: list[tuple[int, str]] = []
+    waiting = [iter(kind) for kind in kinds]
+    while waiting and len(chosen) < count:
+        for kind in list(waiting):
+            apart = (row for row in kind if all(abs(row[0] - other) >= 0.4 * fps for other, _ in chosen))
+            found = next(apart, None)
+            if found is None:
+                waiting.remove(kind)
+            elif len(chosen) < count:
+                chosen.append((int(found[0]), found[1]))
+    return chosen
+
+
+def _largest_first(values: FloatArray) -> np.ndarray:
+    order = np.argsort(-values, kind="stable")
+    return order[np.isfinite(values[order])]
 
 
 def _longest_run(flags: np.ndarray) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from talkhead_core.metrics.dub import DubFigures
 from talkhead_core.report.html_page import render_page
+from talkhead_core.report.pictures import Picture
 from talkhead_core.report.plots import Plot
 from talkhead_core.report.tables import Table, flat_rows, licence_table
 from talkhead_core.report.themed_svg import SERIES, themed_figure, to_svg
@@ -19,7 +20,7 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["dub_page", "judge_dub"]
 
-_LARGEST_EMBEDDED_BYTES = 10_500_000
+_LARGEST_EMBEDDED_BYTES = 10_000_000
 _MOST_STUCK_S = 0.2
 _LEAST_OPENING = 0.03
 _MOST_LATE_FRAMES = 2.5
@@ -40,6 +41,7 @@ def dub_page(
     level_dbfs: FloatArray,
     fps: float,
     made_from: Mapping[str, Any],
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """The page as HTML text.
 
@@ -51,6 +53,7 @@ def dub_page(
         level_dbfs: the sound's level in each frame, ``[frames]``.
         fps: frames a second.
         made_from: speaker, audio and whatever else is known, for the last section.
+        pictures: the frames to look at.
     """
     embedded = video.stat().st_size <= _LARGEST_EMBEDDED_BYTES
     source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii") if embedded else link
@@ -59,6 +62,7 @@ def dub_page(
         title=f"{video.stem}: dub",
         name=video.stem,
         verdict=judge_dub(figures, fps),
+        pictures=[(picture, (picture.position or 0) / fps) for picture in pictures],
         source=source,
         embedded=embedded,
         plots=[_mouth_and_sound(figures, level_dbfs, fps)],

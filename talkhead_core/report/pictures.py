@@ -14,7 +14,17 @@ from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.report.speaker_artifacts import SpeakerArtifacts
 from talkhead_core.types import Image, Label
 
-__all__ = ["LABEL_COLOURS", "Picture", "difference", "jpeg_uri", "mask_pictures", "picture_strip", "worst_frame_ids", "worst_frames"]
+__all__ = [
+    "LABEL_COLOURS",
+    "Picture",
+    "difference",
+    "frame_picture",
+    "jpeg_uri",
+    "mask_pictures",
+    "picture_strip",
+    "worst_frame_ids",
+    "worst_frames",
+]
 
 _JPEG_QUALITY = 82
 _DIFFERENCE_GAIN = 4.0
@@ -141,6 +151,12 @@ def mask_pictures(artifacts: SpeakerArtifacts) -> list[Picture]:
         caption = f"Frame {busiest} after the removal of hands and transient objects"
         pictures.append(_picture(clean, f"Frame {busiest} with hands and transient objects removed", caption))
     return pictures
+
+
+def frame_picture(image: Image, frame: int, fps: float, why: str) -> Picture:
+    """One frame of a video with the reason to look at it; ``position`` is the frame."""
+    caption = f"Frame {frame} ({frame / fps:.2f} s): {why}"
+    return _picture(_resized(image, min(image.shape[0], _PICTURE_PX)), f"Frame {frame} of the dub", caption, frame)
 
 
 def _busiest_frame(artifacts: SpeakerArtifacts) -> int:

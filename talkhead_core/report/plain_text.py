@@ -24,6 +24,8 @@ def document_lines(document: Mapping[str, Any]) -> list[str]:
     for name, figures in document.get("comparisons", {}).items():
         lines.append(f"difference {name}, frame by frame")
         lines += _figures(figures)
+    if document.get("landmarker"):
+        lines.append(f"landmarks of both videos: {document['landmarker']}")
     return lines + [f"{name:<{_NAME_WIDTH}}not available: {reason}" for name, reason in document.get("not_available", {}).items()]
 
 

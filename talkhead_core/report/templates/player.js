@@ -154,6 +154,18 @@
     if (video().readyState >= 2) { goTo(0); describe(); }
   }
 
+  document.querySelectorAll(".single video[src^='data:']").forEach(playable);
+  document.querySelectorAll("[data-time]").forEach((button) => {
+    const video = document.querySelector(".single video");
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      video.pause();
+      video.currentTime = Number(button.dataset.time) + 0.001; // within the frame, not on its edge
+      video.scrollIntoView({ block: "nearest" });
+      video.focus({ preventScroll: true });
+    });
+  });
+
   const players = [...document.querySelectorAll("[data-player]")];
   players.forEach(start);
   document.querySelectorAll("[data-seek]").forEach((button) => {
