@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flows.dvc_locks import kept_dvc_lock
+from flows.run_checkout import check_out_run
 from flows.stage_display import StageDisplay
 from flows.stage_runs import reproduce
 from flows.task_commands import existing_path, hand_over_to
@@ -87,8 +89,9 @@ def compare(
     out: Annotated[Path, typer.Option(help="the page to write")] = Path("out/compare.html"),
 ) -> None:
     """Write a page with two runs side by side: videos, paired differences, training, what differs in the parameters."""
-    runs = [str(existing_path(Path(run))) if "/" in run else run for run in (first, second)]
-    hand_over_to("compare_runs", [*runs, "--out", str(out.resolve())])
+    with tempfile.TemporaryDirectory(prefix="compare-") as scratch:
+        runs = [_run_folder(name, Path(scratch) / side) for name, side in ((first, "first"), (second, "second"))]
+        hand_over_to("compare_runs", [*runs, "--label", first, second, "--out", str(out.resolve())])
 
 
 def report(
@@ -125,6 +128,15 @@ def tables(
     words = [word for option, values in (("--speaker", speaker), ("--table", table)) for value in values or [] for word in (option, value)]
     given = {"pairs": existing_path(pairs) if pairs else None, "speech": existing_path(speech) if speech else None, "out": out}
     hand_over_to("paper_tables", [*words, *_options(**given), "--format", style.value])
+
+
+def _run_folder(name: str, scratch: Path) -> str:
+    """A run as the task takes it: a folder, or the speaker's own name; a revision is checked out first."""
+    speaker, at, revision = name.partition("@")
+    if not at or "/" in speaker:
+        return str(existing_path(Path(name))) if "/" in name else name
+    scratch.mkdir()
+    return str(check_out_run(Workspace.here(), check_speaker_name(speaker), revision, scratch))
 
 
 def _options(**paths: Path | None) -> list[str]:

@@ -310,3 +310,10 @@ def test_a_dub_has_its_page_and_its_frame(toy: Path) -> None:
         result = talkhead(toy, "dub", "--manifest", "frames.csv", "--out", "frames", "--frame", frame)
         assert result.returncode == 0, result.stderr
         assert ran(toy) == expected, "another frame is another dub"
+
+
+@pytest.mark.parametrize("revision", ["no-such", "--all", "HEAD"])
+def test_compare_names_a_revision_that_holds_no_run(toy: Path, revision: str) -> None:
+    result = talkhead(toy, "compare", f"ada@{revision}", "ada")
+    said = "holds no rendered run" if revision == "HEAD" else "is no commit, tag or experiment here"
+    assert result.returncode == 1 and said in _one_line(result.stderr)
