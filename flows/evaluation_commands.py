@@ -51,7 +51,7 @@ def evaluate(
 
     --reference and --rendered: two videos of any size and rate, or two folders; aligned in time, the offset reported.
 
-    --rendered alone: a dub, to which there is no recording (with --audio and --speaker where known).
+    --rendered alone: a dub or a folder of dubs, to which there is no recording (with --audio and --speaker where known).
 
     --speaker: its held-out frames under every protocol, with the controls.
 

@@ -1,4 +1,4 @@
-"""Score a dub, to which there is no recording to compare: ``python -m tasks.evaluate_dub --rendered DUB.mp4 [--speaker NAME]``."""
+"""Score dubs, to which there is no recording to compare: ``python -m tasks.evaluate_dub --rendered DUB.mp4 [--speaker NAME]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from talkhead_core.audio.voice_activity import voice_activity
-from talkhead_core.errors import TalkheadError
+from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
 from talkhead_core.footage.audio_video_offset import audio_video_offset
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
@@ -25,7 +25,7 @@ from talkhead_core.metrics.protocol import Protocol, cross_protocol
 from talkhead_core.report.plain_text import document_lines
 from talkhead_core.speakers import check_speaker_name
 from talkhead_core.types import FloatArray
-from tasks.evaluation_files import FileOptions, add_file_options, write_files
+from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, write_files
 from tasks.stage import resolve_section
 
 __all__ = ["MeasuredDub", "dub_protocol", "measure_dub"]
@@ -113,22 +113,45 @@ def _level_dbfs(sound: FloatArray, fps: Fraction, frames: int) -> FloatArray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 1 when the dub cannot be read."""
+    """Entry point; 1 when a dub cannot be read."""
     parser = argparse.ArgumentParser(prog="talkhead evaluate", description=__doc__)
-    parser.add_argument("--rendered", type=Path, required=True)
+    parser.add_argument("--rendered", type=Path, required=True, help="the dub, or a folder of dubs")
     parser.add_argument("--audio", type=Path, help="the speech it was made from; the dub's own sound by default")
     parser.add_argument("--speaker", help="whose dub it is")
     add_file_options(parser)
     arguments = parser.parse_args(argv)
     try:
         protocol = dub_protocol(Path.cwd(), check_speaker_name(arguments.speaker) if arguments.speaker else None)
-        measured = measure_dub(arguments.rendered, protocol, arguments.audio)
-        write_files({arguments.rendered.stem: measured.document}, FileOptions.of(arguments))
+        folder = arguments.rendered.is_dir()
+        if folder and arguments.audio:
+            raise InputError("--audio goes with one dub, not with a folder of them")
+        documents, errors = _documents(arguments.rendered, protocol, arguments.audio)
+        write_files(documents, FileOptions.of(arguments), errors if folder else None)
     except TalkheadError as error:
         sys.stderr.write(f"evaluate: {error}\n")
         return 1
-    sys.stdout.write("\n".join(document_lines(measured.document)) + "\n")
-    return 0
+    for name, document in documents.items():
+        sys.stdout.write("\n".join([name, *document_lines(document)]) + "\n")
+    for name, problem in errors.items():
+        sys.stderr.write(f"evaluate: {name}: {problem}\n")
+    return 1 if errors else 0
+
+
+def _documents(rendered: Path, protocol: Protocol, audio: Path | None) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Name -> figures, and name -> error for the dubs of a folder that cannot be read."""
+    if not rendered.is_dir():
+        return {rendered.stem: measure_dub(rendered, protocol, audio).document}, {}
+    videos = sorted(path for path in rendered.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not videos:
+        raise InputError(f"{rendered}: holds no video; give a dub or a folder of dubs")
+    documents: dict[str, dict[str, Any]] = {}
+    errors: dict[str, str] = {}
+    for video in videos:
+        try:
+            documents[video.stem] = measure_dub(video, protocol).document
+        except TalkheadError as error:
+            errors[video.stem] = str(error)
+    return documents, errors
 
 
 if __name__ == "__main__":

@@ -32,11 +32,10 @@ from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
 from talkhead_core.metrics.protocol import PAIR
 from talkhead_core.report.plain_text import document_lines
 from talkhead_core.types import FloatArray, Image
-from tasks.evaluation_files import FileOptions, add_file_options, write_files
+from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, write_files
 
 __all__ = ["evaluate_folder", "evaluate_pair"]
 
-_VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 _THUMBNAIL_PX = 96
 _LARGEST_OFFSET_S = 4.0
 _LARGEST_ASPECT_CHANGE = 0.02
@@ -96,8 +95,7 @@ def evaluate_folder(references: Path, rendered: Path, config: EvaluateConfig | N
         InputError: no stem is in both folders.
     """
     stems = [
-        {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in _VIDEO_SUFFIXES}
-        for folder in (references, rendered)
+        {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES} for folder in (references, rendered)
     ]
     shared = [stem for stem in stems[0] if stem in stems[1]]
     if not shared:

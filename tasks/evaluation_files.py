@@ -14,7 +14,10 @@ from talkhead_core.artifacts import write_json, write_text
 from talkhead_core.report.paper_tables import PAPER_TABLES, OurRow, PaperTable, answered, filled, to_latex, to_markdown
 from talkhead_core.report.plain_text import document_rows
 
-__all__ = ["FileOptions", "add_file_options", "write_files", "write_paper_tables"]
+__all__ = ["VIDEO_SUFFIXES", "FileOptions", "add_file_options", "write_files", "write_paper_tables"]
+
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 
 
 @dataclass(frozen=True, kw_only=True)

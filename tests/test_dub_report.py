@@ -124,6 +124,16 @@ def test_dub_figures_by_themselves(workspace: Path, tmp_path: Path, monkeypatch:
     assert files["csv"].read_text().splitlines()[1].startswith("a & b,video/cross,44,")
 
 
+def test_a_folder_of_dubs_scores_what_it_can(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    (tmp_path / "good.mp4").write_bytes((workspace / "out" / "ada" / "a & b.mp4").read_bytes())
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert evaluate_dub.main(["--rendered", str(tmp_path), "--speaker", "ada", "--json", str(tmp_path / "all.json")]) == 1
+    document = read_json(tmp_path / "all.json")
+    assert list(document["pairs"]) == ["good"] and list(document["errors"]) == ["bad"]
+    assert list(document["pairs"]["good"]["protocols"]) == ["head/cross"]
+
+
 def test_index_links_to_what_is_there(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
     report_dub.write_dub_page(workspace, workspace / "out" / "ada" / "a & b.mp4", workspace / "out" / "ada" / "a & b.html")
