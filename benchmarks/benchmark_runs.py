@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from flows.stage_graph import read_stage_graph
 from talkhead_core.artifacts import read_json, write_json, write_text
 from talkhead_core.consent import Consent, write_consent
 from talkhead_core.parameters import merged
@@ -97,7 +98,7 @@ class BenchmarkRun:
         signature = upstream or self.made_from
         for stage in stages:
             section = resolved(self.params, self.profile, self.config, stage)
-            signature = _hash([stage, section, signature, code_sha256()])
+            signature = _hash([stage, section, signature, code_sha256(stage)])
             marker = self.root / "done" / f"{stage}.json"
             if marker.is_file() and read_json(marker)["signature"] == signature:
                 continue
@@ -165,11 +166,14 @@ def _with_override(params: Mapping[str, Any], config: str, override: Mapping[str
 
 
 @cache
-def code_sha256() -> str:
-    """Of all code that stages run: figures of one code are never mixed with another's."""
+def code_sha256(stage: str | None = None) -> str:
+    """Of the code that ``dvc.yaml`` says a stage runs, or all stages: figures of one code are never mixed with another's."""
+    nodes = [node for node in read_stage_graph(REPOSITORY) if stage is None or node.name == stage]
+    parts = sorted({path for node in nodes for path in node.inputs if path.startswith(("talkhead_core", "tasks"))})
     digest = hashlib.sha256()
-    for package in ("talkhead_core", "tasks"):
-        for path in sorted((REPOSITORY / package).rglob("*.py")):
+    for part in parts:
+        whole = REPOSITORY / part
+        for path in sorted(whole.rglob("*.py")) if whole.is_dir() else [whole]:
             digest.update(f"{path.relative_to(REPOSITORY)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 

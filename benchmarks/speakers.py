@@ -203,4 +203,8 @@ def _rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        sys.stderr.write("benchmark: stopped; the same command picks up where it stood\n")
+        raise SystemExit(130) from None

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks import speakers
-from benchmarks.benchmark_runs import TRAINING, BenchmarkRun, budgeted, calibration_params, resolved
+from benchmarks.benchmark_runs import TRAINING, BenchmarkRun, budgeted, calibration_params, code_sha256, resolved
 from benchmarks.speakers_table import tables, write_table
 from flows.speaker_registration import consent_from_statement
 from talkhead_core.artifacts import read_json
@@ -128,6 +128,11 @@ def test_what_cannot_work_is_one_line(words: list[str], said: str, tmp_path: Pat
     error = capsys.readouterr().err.strip()
     assert said in error and len(error.splitlines()) == 1
     assert not (tmp_path / "r.json").exists()
+
+
+def test_code_of_another_stage_does_not_count() -> None:
+    hashes = {stage: code_sha256(stage) for stage in ("ingest", "train_coarse", "report")}
+    assert len({*hashes.values(), code_sha256()}) == 4 and all(len(digest) == 64 for digest in hashes.values())
 
 
 def _results() -> dict[str, Any]:
