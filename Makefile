@@ -4,7 +4,14 @@ PORT ?= 4200
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint up down benchmark setup clean
+# of make benchmark: a folder of clips (else the demo speaker), who agreed and what for, minutes of training a run, profile, configurations
+CLIPS ?=
+CONSENT ?=
+MINUTES ?= 5
+PROFILE ?= cpu
+CONFIGS ?=
+
+.PHONY: demo test lint up down benchmark benchmark-preparation benchmark-speakers setup clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED) ## make the demo speaker, train, dub and report
@@ -25,8 +32,13 @@ up: $(INSTALLED) ## a Prefect server and a worker on this machine
 down: $(INSTALLED) ## stop them
 	@$(BIN)/python -m flows.server down
 
-benchmark: $(INSTALLED) ## how fast this machine prepares a clip
+benchmark: benchmark-preparation benchmark-speakers ## how fast this machine prepares a clip, and how good what it trains is
+
+benchmark-preparation: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.preparation
+
+benchmark-speakers: $(INSTALLED) ## every configuration on every clip of CLIPS, trained for MINUTES each
+	@$(BIN)/python -m benchmarks.speakers --minutes $(MINUTES) --profile $(PROFILE) $(if $(CLIPS),--clips "$(CLIPS)" --consent "$(CONSENT)") $(foreach config,$(CONFIGS),--config $(config))
 
 setup: $(INSTALLED)
 

@@ -9,21 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.child_process import hand_over
 from flows.command_output import JsonOption, tell
 from flows.consent_commands import consent_command, forget_command
 from flows.dataset_commands import export_command, import_command
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
-from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
+from flows.dubbing import DubFrame, dub, dub_all, dub_if_changed, read_manifest
+from flows.evaluation_commands import add_evaluation_commands
 from flows.model_commands import CommercialSafeOption, models, refuse_non_commercial
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
 from flows.speaker_runs import bring_up_to_date
 from flows.stage_display import StageDisplay
 from flows.stage_graph import read_stage_graph
 from flows.stage_status import speaker_status
+from flows.task_commands import existing_file, hand_over_to
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent
-from talkhead_core.errors import ConsentError, InputError, TalkheadError, said_of_the_system
+from talkhead_core.errors import ConsentError, TalkheadError, said_of_the_system
 from talkhead_core.speakers import check_speaker_name
 
 __all__ = ["app", "main"]
@@ -85,8 +86,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check the installation, or whether footage can be trained on, and say what to do."""
-    arguments = ["--video", str(_existing(video).resolve())] if video is not None else []
-    _hand_over("doctor", [*arguments, *(["--json"] if as_json else [])])
+    arguments = ["--video", str(existing_file(video).resolve())] if video is not None else []
+    hand_over_to("doctor", [*arguments, *(["--json"] if as_json else [])])
 
 
 @app.command()
@@ -124,7 +125,7 @@ def run(
     check_speaker_name(speaker)
     audios = audio or []
     for path in audios:
-        _existing(path)
+        existing_file(path)
     request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
     with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
         source = _consent_source(workspace, speaker, consent, i_have_consent, consent_until, display)
@@ -142,6 +143,7 @@ def dub_command(
     audio: Annotated[Path | None, typer.Option(help="the speech")] = None,
     out: Annotated[Path | None, typer.Option(help="the video to write, or with --manifest the folder")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with the columns speaker, audio, out")] = None,
+    frame: Annotated[DubFrame | None, typer.Option(help="crop, or full: pasted back into the source frame; by params.yaml")] = None,
     commercial_safe: CommercialSafeOption = False,
     no_credentials: Annotated[bool, typer.Option("--no-credentials", help="do not sign; this is recorded")] = False,
     no_watermark: Annotated[bool, typer.Option("--no-watermark", help="leave the invisible mark out; this is recorded")] = False,
@@ -149,15 +151,16 @@ def dub_command(
 ) -> None:
     """Dub with a trained speaker: one audio, or many by a manifest."""
     workspace = Workspace.here()
-    off = [*(["--no-credentials"] if no_credentials else []), *(["--no-watermark"] if no_watermark else [])]
+    options = ["--frame", frame.value] if frame else []
+    options += ["--no-credentials"] * no_credentials + ["--no-watermark"] * no_watermark
     if manifest is not None:
         if out is None or speaker is not None or audio is not None:
-            raise typer.BadParameter("--manifest takes --out DIR and nothing else")
+            raise typer.BadParameter("--manifest takes --out DIR, --frame and nothing else")
         rows = read_manifest(manifest, out)
         if commercial_safe:
             refuse_non_commercial(workspace, [row.speaker for row in rows])
         with StageDisplay([], quiet=as_json) as display:
-            results = dub_all(workspace, rows, display.show, off)
+            results = dub_all(workspace, rows, display.show, options)
         failed = [result for result in results if result.error]
         listed = [{"speaker": r.speaker, "audio": str(r.audio), "out": str(r.out), "error": r.error} for r in results]
         tell({"dubs": listed}, [f"{r.out}  {r.error or 'ok'}" for r in results], as_json=as_json)
@@ -168,9 +171,10 @@ def dub_command(
         raise typer.BadParameter("give --speaker, --audio and --out, or --manifest and --out")
     if commercial_safe:
         refuse_non_commercial(workspace, [check_speaker_name(speaker)])
-    with StageDisplay(["dub"], quiet=as_json, lines=False) as display:
-        dub(workspace, check_speaker_name(speaker), audio, out, display.show, off)
-    tell({"video": str(out)}, [str(out)], as_json=as_json)
+    with StageDisplay(["dub", "report_dub"], quiet=as_json, lines=False) as display:
+        dub(workspace, check_speaker_name(speaker), audio, out, display.show, options)
+    page = out.with_suffix(".html")
+    tell({"video": str(out), "report": str(page) if page.is_file() else None}, [str(out)], as_json=as_json)
 
 
 @app.command()
@@ -181,22 +185,11 @@ def denoise(
     as_json: JsonOption = False,
 ) -> None:
     """Remove the background noise from one file."""
-    arguments = [str(_existing(source).resolve()), str(target.resolve()), "--method", method]
-    _hand_over("denoise_file", [*arguments, *(["--json"] if as_json else [])])
+    arguments = [str(existing_file(source).resolve()), str(target.resolve()), "--method", method]
+    hand_over_to("denoise_file", [*arguments, *(["--json"] if as_json else [])])
 
 
-@app.command()
-def evaluate(
-    reference: Annotated[Path, typer.Option(help="the recording, or a folder of recordings")],
-    rendered: Annotated[Path, typer.Option(help="the video to score, or a folder with the same file names")],
-    json_file: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
-    csv: Annotated[Path | None, typer.Option(help="write one row a pair to this file")] = None,
-) -> None:
-    """Score any video against its reference."""
-    arguments = ["--reference", str(_there(reference)), "--rendered", str(_there(rendered))]
-    for option, file in (("--json", json_file), ("--csv", csv)):
-        arguments += [option, str(file.resolve())] if file else []
-    _hand_over("evaluate_pair", arguments)
+add_evaluation_commands(app)
 
 
 @app.command()
@@ -284,25 +277,6 @@ def _ask_consent(speaker: str, display: StageDisplay) -> Consent:
     if not agreed:
         raise ConsentError(f"speaker {speaker!r} needs the consent of the person shown")
     return consent_from_statement(f"{who.replace(',', ' ')}, {purpose}", until=until.strip() or None)
-
-
-def _hand_over(task: str, arguments: list[str]) -> None:
-    """Let a task of the core speak to the terminal itself, and end with its exit code."""
-    code = hand_over([sys.executable, "-m", f"tasks.{task}", *arguments], Workspace.here().root)
-    if code:
-        raise typer.Exit(code if code in (1, 2) else 1)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}; check the path")
-    return path
-
-
-def _there(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path}: does not exist; check the path")
-    return path.resolve()
 
 
 if __name__ == "__main__":

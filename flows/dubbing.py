@@ -6,16 +6,24 @@ import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from flows.stage_runs import Outcome, StageEvent, run_task
+from flows.stage_runs import Outcome, StageEvent, StageFailedError, run_task
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.consent import read_consent
 from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.speakers import read_yaml, registered_speaker
 
-__all__ = ["DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+__all__ = ["DubFrame", "DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+
+
+class DubFrame(StrEnum):
+    """What a dub shows: the square around head and torso, or the whole source frame with it pasted back."""
+
+    crop = "crop"
+    full = "full"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,9 @@ class DubResult:
 def dub(
     workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], options: Sequence[str] = ()
 ) -> None:
-    """Make the speaker say ``audio`` in a process of its own; ``options`` are further ones of ``tasks.dub``.
+    """Make the speaker say ``audio`` in a process of its own, and write the dub's page beside it.
+
+    ``options`` are further ones of ``tasks.dub``. A page that cannot be written is said and leaves the dub alone.
 
     Raises:
         TalkheadError: the speaker is not trained or has not agreed, or the dub failed.
@@ -51,7 +61,12 @@ def dub(
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
     if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():
         raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
-    run_task(workspace, "dub", ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve(), *options], show)
+    made_from: list[str | Path] = ["--speaker", speaker, "--audio", audio.resolve()]
+    run_task(workspace, "dub", [*made_from, "--out", out.resolve(), *options], show)
+    try:
+        run_task(workspace, "report_dub", [*made_from, "--video", out.resolve()], show)
+    except StageFailedError as error:
+        show(StageEvent(stage="report_dub", line=str(error)))
 
 
 def dub_if_changed(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from talkhead_core.artifacts import write_json, write_text
+from talkhead_core.artifacts import write_text
 from talkhead_core.errors import FootageError, InputError, TalkheadError
 from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
 from talkhead_core.media.probe import VideoProbe, probe_video
@@ -30,13 +30,15 @@ from talkhead_core.metrics.evaluation import (
 from talkhead_core.metrics.frame_scores import ReferenceFrame, region_masks
 from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
 from talkhead_core.metrics.protocol import PAIR
+from talkhead_core.report.plain_text import document_lines
 from talkhead_core.types import FloatArray, Image
+from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, write_files
 
-__all__ = ["evaluate_folder", "evaluate_pair", "summary_row"]
+__all__ = ["evaluate_folder", "evaluate_pair"]
 
-_VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 _THUMBNAIL_PX = 96
 _LARGEST_OFFSET_S = 4.0
+_LARGEST_ASPECT_CHANGE = 0.02
 
 
 def evaluate_pair(
@@ -47,11 +49,16 @@ def evaluate_pair(
     The rendered video is aligned in time with the reference, resampled to its rate and resized to its size.
 
     Raises:
-        FootageError: a file is not a whole video, or the two do not overlap.
+        FootageError: a file is not a whole video, the two show different cut-outs, or they do not overlap.
     """
     config = config or EvaluateConfig()
     probes = probe_video(reference), probe_video(rendered)
     width, height, fps = probes[0].width, probes[0].height, probes[0].fps
+    aspects = [probe.width / probe.height for probe in probes]
+    if abs(aspects[1] / aspects[0] - 1.0) > _LARGEST_ASPECT_CHANGE:
+        sizes = [f"{probe.width}x{probe.height}" for probe in probes]
+        advice = "give the same cut-out of both: a dub with --frame full, or the clip.mkv of the ingest stage as the recording"
+        raise FootageError(rendered, f"is {sizes[1]} where {reference.name} is {sizes[0]}: another part of the picture", advice)
     signatures = [motion_signature(resampled_frames(probe, _THUMBNAIL_PX, _THUMBNAIL_PX, fps)) for probe in probes]
     limit = min(round(_LARGEST_OFFSET_S * fps), len(signatures[0]), len(signatures[1]))
     found = estimate_offset(signatures[0], signatures[1], limit)
@@ -88,8 +95,7 @@ def evaluate_folder(references: Path, rendered: Path, config: EvaluateConfig | N
         InputError: no stem is in both folders.
     """
     stems = [
-        {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in _VIDEO_SUFFIXES}
-        for folder in (references, rendered)
+        {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES} for folder in (references, rendered)
     ]
     shared = [stem for stem in stems[0] if stem in stems[1]]
     if not shared:
@@ -102,16 +108,6 @@ def evaluate_folder(references: Path, rendered: Path, config: EvaluateConfig | N
         except TalkheadError as error:
             errors[stem] = str(error)
     return documents, errors
-
-
-def summary_row(document: dict[str, Any]) -> dict[str, Any]:
-    """One flat CSV row of a pair: its figures, their intervals and its alignment."""
-    figures = dict(document["protocols"][PAIR.name])
-    intervals = figures.pop("ci95")
-    row = {"protocol": PAIR.name, **figures}
-    for name, (low, high) in intervals.items():
-        row |= {f"{name}_ci95_low": low, f"{name}_ci95_high": high}
-    return row | {f"alignment_{name}": value for name, value in document["alignment"].items()}
 
 
 def _landmarks(frames: Iterator[Image], config: LandmarksConfig) -> FloatArray:
@@ -148,52 +144,38 @@ def _alignment(probes: tuple[VideoProbe, VideoProbe], found: TimeOffset, used: i
     }
 
 
-def _lines(document: dict[str, Any]) -> list[str]:
-    figures, alignment = document["protocols"][PAIR.name], document["alignment"]
-    certain = "" if alignment["offset_certain"] else " (the two hardly correlate: taken as in step)"
-    lines = [f"protocol {PAIR.name}: {PAIR.says}; {alignment['frames']} frames, offset {alignment['offset_frames']}{certain}"]
-    for name, value in figures.items():
-        if name != "ci95":
-            low_high = figures["ci95"].get(name)
-            lines.append(f"{name:<32}{value:>12.4f}" + (f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""))
-    return lines + [f"{name:<32}not available: {reason}" for name, reason in document["not_available"].items()]
-
-
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="talkhead evaluate", description=__doc__)
     parser.add_argument("--reference", type=Path, required=True, help="the recording, or a folder of recordings")
     parser.add_argument("--rendered", type=Path, required=True, help="the video to score, or a folder with the same file names")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
-    parser.add_argument("--csv", type=Path, help="write one row a pair to this file")
     parser.add_argument("--per-frame", type=Path, help="write one row a frame to this CSV file (one pair only)")
+    add_file_options(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; 0 when every pair was scored, 1 otherwise."""
     arguments = _arguments(argv)
+    options, folder = FileOptions.of(arguments), arguments.reference.is_dir()
     try:
-        if arguments.reference.is_dir() != arguments.rendered.is_dir():
+        if folder != arguments.rendered.is_dir():
             raise InputError(f"{arguments.reference} and {arguments.rendered}: give two videos or two folders")
-        if arguments.reference.is_dir():
+        if folder:
+            if arguments.per_frame:
+                raise InputError("--per-frame takes one pair of videos, not folders")
             documents, errors = evaluate_folder(arguments.reference, arguments.rendered)
+            write_files(documents, options, errors)
         else:
             document, table = evaluate_pair(arguments.reference, arguments.rendered)
             documents, errors = {arguments.rendered.stem: document}, {}
             if arguments.per_frame:
                 write_text(arguments.per_frame, table.to_csv(index=False))
-        if arguments.json:
-            write_json(
-                arguments.json,
-                {"pairs": documents, "errors": errors} if arguments.reference.is_dir() else documents[arguments.rendered.stem],
-            )
-        if arguments.csv:
-            write_text(arguments.csv, pd.DataFrame([{"pair": stem, **summary_row(d)} for stem, d in documents.items()]).to_csv(index=False))
+            write_files(documents, options)
     except TalkheadError as error:
         sys.stderr.write(f"evaluate: {error}\n")
         return 1
     for stem, document in documents.items():
-        sys.stdout.write("\n".join([stem, *_lines(document)]) + "\n")
+        sys.stdout.write("\n".join([stem, *document_lines(document)]) + "\n")
     for stem, problem in errors.items():
         sys.stderr.write(f"evaluate: {stem}: {problem}\n")
     return 1 if errors else 0

@@ -1,4 +1,4 @@
-"""Render the held-out frames: driven by their own audio, by wrong audio, and by retrieval."""
+"""Render the held-out frames: driven by their own audio under each protocol, and the controls: wrong audio, a still mouth, retrieval."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from tasks.stage import Stage, main
 _VIDEOS = {
     "heldout.mkv": ("head", "head/self"),
     "heldout_wrong_audio.mkv": ("wrong_audio", "head/wrong_audio"),
+    "heldout_static_mouth.mkv": ("static_mouth", "head/static_mouth"),
     "heldout_retrieval.mkv": ("retrieval", "head/retrieval"),
+    "heldout_portrait.mkv": ("portrait", "portrait/self"),
     "heldout_full.mkv": ("full", "full/self"),
 }
 
@@ -88,6 +90,8 @@ def run(stage: Stage) -> None:
             "videos": {name: protocol for name, (_, protocol) in _VIDEOS.items()},
             "protocol": {
                 "head": "head field in the head region over the clean plate, ground truth outside it; poses, eyes and brows from tracking",
+                "portrait": "head field inside the face oval of the posed model, with a soft edge, ground truth outside it",
+                "static_mouth": "as head, with the mean of the training frames' predicted lip codes",
                 "full": "head field over the torso field over the clean plate",
                 "lips": model.record.get("lips", {}),
             },

@@ -1,4 +1,4 @@
-"""Stage ``report``: one page that shows a person everything about a speaker."""
+"""Stage ``report``: one page that shows a person everything about a speaker, and its plots as tables for ``dvc plots``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from talkhead_core.artifacts import read_json, write_text
 from talkhead_core.consent import Consent
 from talkhead_core.parameters import from_mapping
 from talkhead_core.provenance.video_label import VideoLabel
+from talkhead_core.report.plot_series import plot_series
 from talkhead_core.report.speaker_artifacts import read_speaker_artifacts
 from talkhead_core.report.speaker_page import ReportConfig, speaker_page
 from tasks.provenance import ProvenanceConfig, origin_of, stage_signer
@@ -20,13 +21,15 @@ _SECTIONS = (
 
 
 def run(stage: Stage) -> None:
-    """Write ``report.html``."""
+    """Write ``report.html`` and the tables that ``dvc plots`` draws."""
     config = stage.section(ReportConfig)
     parameters: dict[str, Any] = {name: resolve_section(stage.root, stage.speaker, name) for name in _SECTIONS}
     dubs = [(path.stem, f"../../../out/{stage.speaker}/{path.name}") for path in sorted((stage.root / "out" / stage.speaker).glob("*.mp4"))]
     artifacts = read_speaker_artifacts(stage.root / "data" / stage.speaker)
     page = speaker_page(stage.speaker, artifacts, parameters, dubs, config, stage.progress, _label(stage))
     write_text(stage.out / "report.html", page)
+    for name, table in plot_series(artifacts).items():
+        write_text(stage.out / name, table.to_csv(index=False))
     stage.progress(4, 4)
 
 

@@ -5,59 +5,50 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from talkhead_core.artifacts import write_text
-from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.errors import TalkheadError
-from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
-from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.probe import probe_video
 from talkhead_core.media.resampled_frames import resampled_frames
-from talkhead_core.metrics.dub import DubFigures, change_per_frame, dub_figures
+from talkhead_core.metrics.dub import frames_to_look_at
 from talkhead_core.report.dub_page import dub_page
-from talkhead_core.types import FloatArray
+from talkhead_core.report.pictures import frame_picture
+from talkhead_core.speakers import check_speaker_name
+from talkhead_core.types import Image
+from tasks.evaluate_dub import dub_protocol, measure_dub
 
-__all__ = ["measure_dub", "write_dub_page"]
+__all__ = ["write_dub_page"]
 
 
-def measure_dub(video: Path, audio: Path | None = None) -> tuple[DubFigures, FloatArray, Fraction]:
-    """Figures of a dub, the level of its sound in each frame (dBFS), and its frame rate.
+def write_dub_page(root: Path, video: Path, page: Path, speaker: str | None = None, audio: Path | None = None) -> None:
+    """Measure a dub and write its page.
 
     Args:
+        root: the workspace, whose parameters say how the speaker's dubs are made.
         video: the dub.
+        page: the file to write.
+        speaker: whose dub it is, where that is known.
         audio: the speech it was made from; the dub's own sound when None.
-
-    Raises:
-        FootageError: a file cannot be read.
     """
-    probe = probe_video(video)
-    fps, size = probe.fps, (probe.width, probe.height)
-    landmarker = build_landmarker(LandmarksConfig())
-    points = np.stack([row.points for row in landmarker.detect(resampled_frames(probe, *size, fps), [[0, sys.maxsize]])])
-    change = change_per_frame(resampled_frames(probe, *size, fps))
-    sound = read_audio(audio or video)
-    figures = dub_figures(points, change, voice_activity(sound, fps, len(points)), float(fps), len(sound) / SPEECH_SAMPLE_RATE_HZ)
-    return figures, _level_dbfs(sound, fps, len(points)), fps
-
-
-def write_dub_page(video: Path, page: Path, speaker: str | None = None, audio: Path | None = None) -> None:
-    """Measure a dub and write its page."""
-    figures, level, fps = measure_dub(video, audio)
-    made_from = {"video": video.name, "frames": figures.frames, "fps": str(fps)}
+    dub = measure_dub(video, dub_protocol(root, speaker), audio)
+    made_from = {"video": video.name, "frames": dub.figures.frames, "fps": str(dub.fps)}
     made_from |= {"speaker": speaker} if speaker else {}
     made_from |= {"audio": audio.name} if audio else {}
     link = Path(os.path.relpath(video.resolve(), page.resolve().parent)).as_posix()
-    write_text(page, dub_page(video, link, figures, level, float(fps), made_from))
+    looked_at = frames_to_look_at(dub.figures, dub.change, float(dub.fps))
+    images = _frames(video, [frame for frame, _ in looked_at])
+    pictures = [frame_picture(images[frame], frame, float(dub.fps), why) for frame, why in looked_at]
+    write_text(page, dub_page(video, link, dub.figures, dub.document, dub.level_dbfs, float(dub.fps), made_from, pictures))
 
 
-def _level_dbfs(sound: FloatArray, fps: Fraction, frames: int) -> FloatArray:
-    edges = [round(i * SPEECH_SAMPLE_RATE_HZ / fps) for i in range(frames + 1)]
-    power = [float(np.mean(sound[a:b] ** 2)) if len(sound[a:b]) else 0.0 for a, b in zip(edges, edges[1:], strict=False)]
-    return np.asarray(10.0 * np.log10(np.maximum(power, 1e-8)))
+def _frames(video: Path, wanted: list[int]) -> dict[int, Image]:
+    if not wanted:
+        return {}
+    probe = probe_video(video)
+    frames = islice(resampled_frames(probe, probe.width, probe.height, probe.fps), max(wanted) + 1)
+    return {index: frame for index, frame in enumerate(frames) if index in wanted}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     page = arguments.out or arguments.video.with_suffix(".html")
     try:
-        write_dub_page(arguments.video, page, arguments.speaker, arguments.audio)
+        speaker = check_speaker_name(arguments.speaker) if arguments.speaker else None
+        write_dub_page(Path.cwd(), arguments.video, page, speaker, arguments.audio)
     except TalkheadError as error:
         sys.stderr.write(f"report_dub: {error}\n")
         return 1

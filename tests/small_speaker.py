@@ -109,10 +109,13 @@ def _write_render(folder: Path, frames: tuple[Image, ...], labels: list[np.ndarr
     head = [_composite(cv2.GaussianBlur(frame, (0, 0), 1.0), frame, alpha) for frame, alpha in zip(held_out, soft, strict=True)]
     wrong = [_composite(frames[i - 9], frames[i], alpha) for i, alpha in zip(HELD_OUT, soft, strict=True)]
     still = [_composite(frames[0], frames[i], alpha) for i, alpha in zip(HELD_OUT, soft, strict=True)]
+    unmoved = [_composite(cv2.GaussianBlur(frame, (0, 0), 2.0), frame, alpha) for frame, alpha in zip(held_out, soft, strict=True)]
     full = [cv2.GaussianBlur(frame, (0, 0), 1.5) for frame in held_out]
     _video(render / "heldout.mkv", head, "lossless_rgb")
     _video(render / "heldout_wrong_audio.mkv", wrong, "lossless_rgb")
+    _video(render / "heldout_static_mouth.mkv", unmoved, "lossless_rgb")
     _video(render / "heldout_retrieval.mkv", still, "lossless_rgb")
+    _video(render / "heldout_portrait.mkv", head, "lossless_rgb")
     _video(render / "heldout_full.mkv", full, "lossless_rgb")
     _video(render / "region.mkv", soft, "lossless_gray")
     _video(render / "heldout.mp4", full, "delivery")

@@ -265,3 +265,55 @@ def test_denoise_writes_a_file_or_says_why_not(real: Path, tmp_path: Path) -> No
     assert soundfile.info(tmp_path / "out.wav").frames == 16_000
     result = talkhead(real, "denoise", str(tmp_path / "in.wav"), str(tmp_path / "no.wav"), "--method", "nonsense")
     assert result.returncode == 1 and "choose one of" in _one_line(result.stderr) and not (tmp_path / "no.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "give --reference and --rendered"),
+        (("--reference", "good.mp4"), "--reference goes with --rendered"),
+        (("--reference", "good.mp4", "--rendered", "good.mp4", "--speaker", "ada"), "with nothing else to score"),
+        (("--reference-audio", "speech.wav"), "go together"),
+        (("--speaker", "ada", "--per-frame", "x.csv"), "--per-frame goes with"),
+        (("--rendered", "good.mp4", "--speaker", "ada", "--speaker", "bob"), "one --speaker"),
+        (("--speaker", "ada", "--audio", "speech.wav"), "give --reference and --rendered"),
+    ],
+)
+def test_evaluate_says_what_goes_together(toy: Path, words: tuple[str, ...], said: str) -> None:
+    result = talkhead(toy, "evaluate", *words)
+    assert result.returncode == 2 and said in _one_line(result.stderr)
+
+
+def test_evaluate_and_report_bring_a_speaker_up_to_date_and_train_nothing(toy: Path) -> None:
+    add_speaker(toy, "untrained")
+    for command in ("evaluate", "report"):
+        result = talkhead(toy, command, "--speaker", "untrained")
+        assert result.returncode == 1 and "is not trained yet" in _one_line(result.stderr)
+    assert ran(toy) == []
+    (toy / "data/ada/evaluate/metrics.json").unlink()
+    result = talkhead(toy, "evaluate", "--speaker", "ada", "--speaker", "bob", "--csv", "scores.csv")
+    assert result.returncode == 0, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["ada", "bob"] and (toy / "scores.csv").is_file()
+    assert set(ran(toy)) <= {"evaluate@ada"}
+    result = talkhead(toy, "report", "--speaker", "ada")
+    assert result.returncode == 0 and result.stdout.strip() == str(toy / "data/ada/report/report.html")
+
+
+def test_a_dub_has_its_page_and_its_frame(toy: Path) -> None:
+    result = talkhead(toy, "dub", "--speaker", "ada", "--audio", "speech.wav", "--out", "whole.mp4", "--frame", "full", "--json")
+    told = json.loads(result.stdout)
+    assert told == {"video": "whole.mp4", "report": "whole.html"} and (toy / "whole.html").is_file()
+    assert (toy / "whole.mp4").read_text().endswith("full"), "the task was told"
+    (toy / "frames.csv").write_text("speaker,audio,out\nada,speech.wav,1.mp4\n")
+    ran(toy)
+    for frame, expected in (("crop", ["dub@ada"]), ("crop", []), ("full", ["dub@ada"])):
+        result = talkhead(toy, "dub", "--manifest", "frames.csv", "--out", "frames", "--frame", frame)
+        assert result.returncode == 0, result.stderr
+        assert ran(toy) == expected, "another frame is another dub"
+
+
+@pytest.mark.parametrize("revision", ["no-such", "--all", "HEAD"])
+def test_compare_names_a_revision_that_holds_no_run(toy: Path, revision: str) -> None:
+    result = talkhead(toy, "compare", f"ada@{revision}", "ada")
+    said = "holds no rendered run" if revision == "HEAD" else "is no commit, tag or experiment here"
+    assert result.returncode == 1 and said in _one_line(result.stderr)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from talkhead_core.artifacts import write_json
+from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.media.audio_file import write_audio
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
-from talkhead_core.metrics.dub import change_per_frame, dub_figures
+from talkhead_core.metrics.dub import change_per_frame, dub_figures, frames_to_look_at
 from talkhead_core.report.dub_page import judge_dub
-from tasks import report_dub, report_index
+from tasks import evaluate_dub, report_dub, report_index
 from tests.headless_chromium import Browser, chromium_path
 from tests.small_speaker import clip_frames
 
@@ -57,12 +57,28 @@ def test_stuck_pictures_are_counted() -> None:
     assert figures.longest_stuck == 8, "seven repeats, and the turn shows the last one again"
 
 
+def test_the_frames_to_look_at_are_each_faults_worst_and_lie_apart() -> None:
+    speaking = np.arange(100) < 60
+    opening = np.where(speaking, 0.05, 0.002)
+    opening[[70, 72, 90]] = [0.03, 0.029, 0.02]
+    opening[20] = np.nan
+    change = np.full(100, 1.0)
+    change[[0, 40]] = [np.nan, 9.0]
+    figures = dub_figures(_faces(opening), change, speaking, FPS, 4.0)
+    found = frames_to_look_at(figures, change, FPS, count=4)
+    assert [frame for frame, _ in found] == [20, 70, 40, 90], "72 shows the moment of 70"
+    assert [why.split(",")[0] for _, why in found[:2]] == ["no face is recognised", "nobody speaks"]
+    assert found[2][1] == "the picture changes by 9.0 levels, 1.0 being usual"
+    assert frames_to_look_at(figures, change, FPS, count=0) == []
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("workspace")
     (root / "speakers.yaml").write_text(
         yaml.safe_dump({"speakers": {name: {"video": "v.mp4", "profile": "smoke", "config": "talkhead"} for name in ("ada", "bob")}})
     )
+    (root / "params.yaml").write_text(yaml.safe_dump({"dub": {}, "profiles": {"smoke": {}}, "configs": {"talkhead": {}}}))
     write_json(
         root / "data" / "ada" / "evaluate" / "metrics.json", {"protocols": {"head/self": {"frames": 9, "psnr_face": 31.2, "ci95": {}}}}
     )
@@ -80,7 +96,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_dub_page(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dub_page(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(workspace)
     video = workspace / "out" / "ada" / "a & b.mp4"
     assert report_dub.main(["--video", str(video), "--audio", str(workspace / "tone.wav"), "--speaker", "ada"]) == 0
     page = video.with_suffix(".html")
@@ -88,13 +105,38 @@ def test_dub_page(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     text = page.read_text(encoding="utf-8")
     assert "a &amp; b" in text and 'src="data:video/mp4;base64,' in text and "Mouth and sound" in text
     assert "The video is 1.76 s long, the sound 1.76 s." in text
+    assert "head/cross: a dub" in text and '<th scope="col">head/cross</th>' in text, "no figure without its protocol"
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     assert report_dub.main(["--video", str(workspace / "tone.wav")]) == 1
 
 
+def test_dub_figures_by_themselves(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    files = {name: tmp_path / f"scores.{name}" for name in ("json", "csv")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    assert evaluate_dub.main(["--rendered", str(workspace / "out" / "ada" / "a & b.mp4"), *options]) == 0
+    document = read_json(files["json"])
+    assert list(document["protocols"]) == ["video/cross"], "who made it is not known"
+    figures = document["protocols"]["video/cross"]
+    assert (figures["frames"], figures["frames_without_face"], figures["longest_stuck_frames"]) == (44, 0, 0)
+    assert figures["video_minus_audio_s"] == pytest.approx(0.0, abs=0.02), "AAC pads its last block"
+    assert "psnr_full" not in figures and "mouth_late_frames" in document["not_available"], "a tone has no syllables"
+    assert files["csv"].read_text().splitlines()[1].startswith("a & b,video/cross,44,")
+
+
+def test_a_folder_of_dubs_scores_what_it_can(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    (tmp_path / "good.mp4").write_bytes((workspace / "out" / "ada" / "a & b.mp4").read_bytes())
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert evaluate_dub.main(["--rendered", str(tmp_path), "--speaker", "ada", "--json", str(tmp_path / "all.json")]) == 1
+    document = read_json(tmp_path / "all.json")
+    assert list(document["pairs"]) == ["good"] and list(document["errors"]) == ["bad"]
+    assert list(document["pairs"]["good"]["protocols"]) == ["head/cross"]
+
+
 def test_index_links_to_what_is_there(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
-    report_dub.write_dub_page(workspace / "out" / "ada" / "a & b.mp4", workspace / "out" / "ada" / "a & b.html")
+    report_dub.write_dub_page(workspace, workspace / "out" / "ada" / "a & b.mp4", workspace / "out" / "ada" / "a & b.html")
     assert report_index.main([]) == 0
     page = workspace / "out" / "index.html"
     text = page.read_text(encoding="utf-8")
@@ -108,7 +150,7 @@ def test_index_links_to_what_is_there(workspace: Path, monkeypatch: pytest.Monke
 def test_in_a_browser_dubs_play_on_both_pages(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
     page = workspace / "out" / "ada" / "a & b.html"
-    report_dub.write_dub_page(page.with_suffix(".mp4"), page)
+    report_dub.write_dub_page(workspace, page.with_suffix(".mp4"), page)
     report_index.main([])
     with Browser(tmp_path / "profile", width=390, height=800) as browser:
         for path in (page, workspace / "out" / "index.html"):
@@ -116,5 +158,12 @@ def test_in_a_browser_dubs_play_on_both_pages(workspace: Path, tmp_path: Path, m
             browser.run("document.querySelector('video').play()")
             browser.wait("document.querySelector('video').currentTime > 0.1")
             assert browser.run("document.documentElement.scrollWidth") <= 390
+            for role, name in browser.accessible_nodes():
+                if role in ("button", "image", "img", "region", "link", "Video"):
+                    assert name.strip(), f"a {role} without a name"
+        browser.open(page)
+        browser.run("document.querySelector('[data-time]').click()")
+        moment = browser.run("Number(document.querySelector('[data-time]').dataset.time)")
+        browser.wait(f"Math.abs(document.querySelector('video').currentTime - {moment}) < 0.02")
         assert not browser.errors
         assert all(request.startswith(("file:", "data:", "blob:")) for request in browser.requests)

@@ -23,8 +23,9 @@ from flows.child_process import child_environment
 from flows.stage_graph import StageNode, read_stage_graph
 from flows.stage_status import speaker_status
 from flows.workspace import Workspace
+from talkhead_core.report.plot_series import PLOT_FILES
 from tests.real_workspace import make_workspace
-from tests.toy_workspace import REPOSITORY
+from tests.toy_workspace import REPOSITORY, commit_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -59,7 +60,8 @@ def root(first: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
 
 def test_demo_ends_with_a_video_and_a_report(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     root, result = first
-    assert _ran(result.stderr) == {"make_demo", *STAGES, "dub"}
+    assert _ran(result.stderr) == {"make_demo", *STAGES, "dub", "report_dub"}
+    assert (root / "out/demo/speech.html").is_file(), "every dub has its page"
     told = dict(line.split(maxsplit=1) for line in result.stdout.strip().splitlines())
     assert told == {"video": str(root / "out/demo/speech.mp4"), "report": str(root / "data/demo/report/report.html")}
     for node in GRAPH:
@@ -151,3 +153,57 @@ def test_stage_reads_only_what_it_declares_and_repeats_itself(root: Path, alone:
         assert (alone / path).is_file(), f"{path} was not written"
         if node.name in EXACT:
             assert (alone / path).read_bytes() == (root / path).read_bytes(), f"{path} differs between two runs"
+
+
+@pytest.fixture(scope="module")
+def experiment(first: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished workspace, committed, and one experiment in it."""
+    root = tmp_path_factory.mktemp("experiment") / "workspace"
+    shutil.copytree(first[0], root, symlinks=True)
+    commit_all(root)
+    _dvc(root, "exp", "run", "--name", "often", "-S", "evaluate.slow_every=2")
+    return root
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    result = subprocess.run(["dvc", *arguments], cwd=root, env=child_environment(), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_metrics_of_an_experiment_are_compared(experiment: Path) -> None:
+    changes = json.loads(_dvc(experiment, "metrics", "diff", "HEAD", "often", "--json"))["data/demo/evaluate/metrics.json"]
+    changed = {name for name, values in changes.items() if values.get("diff")}
+    assert "protocols.head/self.brisque" in changed or not changed, "more frames have a BRISQUE now, where the package is here"
+    assert not any("psnr" in name for name in changed), "nothing else was touched"
+    params = json.loads(_dvc(experiment, "params", "diff", "HEAD", "often", "--json"))
+    change = params["params.yaml"]["evaluate.slow_every"]
+    assert (change["old"], change["new"]) == (10, 2)
+
+
+def test_plots_of_an_experiment_hold_both_runs(experiment: Path) -> None:
+    plots = json.loads(_dvc(experiment, "plots", "diff", "HEAD", "often", "--json"))["data"]
+    assert {Path(name).name for name in plots} == set(PLOT_FILES)
+    for name, column, series in (
+        ("training_psnr.csv", "psnr", {"train_coarse", "train_fine", "train_torso"}),
+        (
+            "psnr_face.csv",
+            "psnr_face",
+            {"head/self", "head/wrong_audio", "head/static_mouth", "head/retrieval", "portrait/self", "full/self"},
+        ),
+        ("pose.csv", "degrees", {"yaw", "pitch", "roll"}),
+    ):
+        drawn = plots[f"data/demo/report/{name}"][0]["content"]
+        rows = drawn["data"]["values"]
+        assert {row["rev"] for row in rows} == {"HEAD", "often"} and {row["series"] for row in rows} == series
+        assert drawn["encoding"]["y"]["field"] == column and all(np.isfinite(float(row[column])) for row in rows)
+        assert "<DVC_METRIC" not in json.dumps(drawn), "the template is filled"
+
+
+def test_two_runs_are_compared_on_a_page(experiment: Path) -> None:
+    told = _talkhead(experiment, "compare", "demo@HEAD", "demo@often", "--out", "compare.html")
+    assert told.stdout.strip() == str(experiment / "compare.html")
+    page = (experiment / "compare.html").read_text()
+    assert "A: demo@HEAD, B: demo@often" in page and "evaluate.slow_every" in page and page.count("<video") == 3
+    assert "No difference is certain" in page, "the same render"
+    assert not re.findall(r"(?:src|href)=[\"'](?:https?:)?//", page)

@@ -11,7 +11,7 @@ import pytest
 
 from talkhead_core.artifacts import read_json
 from talkhead_core.errors import InputError, ParameterError
-from talkhead_core.metrics.protocol import PROTOCOLS
+from talkhead_core.metrics.protocol import CROSS_PROTOCOLS, PROTOCOLS, cross_protocol
 from tasks.evaluate import run
 from tasks.stage import Stage
 from tests.small_speaker import HELD_OUT, NAME, build_workspace
@@ -31,7 +31,7 @@ def _document(workspace: Path) -> dict:
 
 def test_every_rendered_protocol_has_the_figures_of_the_contract(workspace: Path) -> None:
     protocols = _document(workspace)["protocols"]
-    assert set(protocols) == {"head/self", "head/wrong_audio", "head/retrieval", "full/self"}
+    assert set(protocols) == {"head/self", "head/wrong_audio", "head/static_mouth", "head/retrieval", "portrait/self", "full/self"}
     for name, figures in protocols.items():
         wanted = {"psnr_full", "psnr_head", "psnr_face", "psnr_mouth", "ssim", "ms_ssim", "lmd_px512", "frames", "frames_without_face"}
         assert wanted <= set(figures), f"{name}: {wanted - set(figures)}"
@@ -92,5 +92,6 @@ def test_an_unknown_parameter_names_the_nearest(workspace: Path, tmp_path: Path)
 
 
 def test_protocols_name_compositing_and_drive() -> None:
-    names = [protocol.name for protocol in PROTOCOLS]
+    names = [protocol.name for protocol in (*PROTOCOLS, *CROSS_PROTOCOLS)]
     assert len(set(names)) == len(names) and all(name.count("/") == 1 for name in names)
+    assert [cross_protocol(torso).name for torso in ("source", "field", None)] == ["head/cross", "full/cross", "video/cross"]

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from talkhead_core.errors import FootageError
 from talkhead_core.media.probe import probe_video
 from talkhead_core.media.resampled_frames import resampled_frames
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.metrics.alignment import estimate_offset, motion_signature
+from talkhead_core.report.paper_tables import NOT_COMPARABLE
 from tasks.evaluate_pair import evaluate_pair, main
 from tests.small_speaker import clip_frames
 
@@ -87,6 +89,22 @@ def test_what_is_no_video_is_one_line_and_exit_code_1(pair: tuple[Path, Path], t
     bad.write_text("hello")
     assert main(["--reference", str(pair[0]), "--rendered", str(bad), "--json", str(tmp_path / "m.json")]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1 and not (tmp_path / "m.json").exists()
+
+
+def test_another_cut_out_is_refused_before_anything_is_measured(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    wide = _write(tmp_path / "wide.mp4", list(clip_frames()[:5]), Fraction(25), (320, 180))
+    with pytest.raises(FootageError, match="320x180 where take.mp4 is 256x256: another part of the picture.*--frame full"):
+        evaluate_pair(pair[0], wide)
+
+
+def test_the_papers_tables_name_the_protocol_of_a_pair(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    outs = {name: tmp_path / f"t.{name}" for name in ("markdown", "latex")}
+    paths = ["--reference", str(pair[0]), "--rendered", str(pair[1])]
+    assert main([*paths, "--markdown", str(outs["markdown"]), "--latex", str(outs["latex"])]) == 0
+    text = outs["markdown"].read_text()
+    assert text.count("talkhead (render, pair, 31 frames)") == 4, "the tables of images and lips"
+    assert "speech enhancement" not in text and "WildTalker | 25.602" in text and text.count(NOT_COMPARABLE) == 4
+    assert outs["latex"].read_text().count(r"\begin{table}") == 4
 
 
 def test_resampling_keeps_time(tmp_path: Path) -> None:

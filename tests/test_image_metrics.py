@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import skimage.color
 import skimage.data
 import skimage.metrics
 import torch
 from pytorch_msssim import ms_ssim as reference_ms_ssim
+from scipy.special import gamma
 from torch.nn import functional
 
 from talkhead_core.errors import NotAvailableError
@@ -134,6 +137,41 @@ def test_brisque_rises_with_distortion(picture: np.ndarray) -> None:
         pytest.skip(str(error))
     noise = np.random.default_rng(0).normal(0, 40, picture.shape)
     assert brisque(np.clip(picture + noise, 0, 255).astype(np.uint8)) > brisque(picture) + 10
+
+
+def _asymmetric_gaussian(values: np.ndarray) -> tuple[float, float, float, float]:
+    """Shape, mean and both variances by the moments of Lasmar, Stitou, Berthoumieu (ICIP 2009), the shape from a table as in the paper."""
+    shapes = np.arange(0.2, 10.0, 0.001)
+    ratio = gamma(2 / shapes) ** 2 / (gamma(1 / shapes) * gamma(3 / shapes))
+    left, right = (np.sqrt(np.mean(side**2)) for side in (values[values < 0], values[values >= 0]))
+    spread = left / right
+    wanted = np.mean(np.abs(values)) ** 2 / np.mean(values**2) * (spread**3 + 1) * (spread + 1) / (spread**2 + 1) ** 2
+    shape = float(shapes[np.argmin((ratio - wanted) ** 2)])
+    mean = (right - left) * np.sqrt(gamma(1 / shape) / gamma(3 / shape)) * gamma(2 / shape) / gamma(1 / shape)
+    return shape, float(mean), float(left**2), float(right**2)
+
+
+def _brisque_features(gray: np.ndarray) -> list[float]:
+    """The 18 features of one scale (Mittal et al. 2012, table I)."""
+    blur = {"ksize": (7, 7), "sigmaX": 7 / 6, "borderType": cv2.BORDER_CONSTANT}
+    mean = cv2.GaussianBlur(gray, **blur)
+    normal = (gray - mean) / (np.sqrt(np.abs(cv2.GaussianBlur(gray**2, **blur) - mean**2)) + 1 / 255)
+    shape, _, left, right = _asymmetric_gaussian(normal)
+    pairs = (normal[:, :-1] * normal[:, 1:], normal[:-1] * normal[1:], normal[:-1, :-1] * normal[1:, 1:], normal[1:, :-1] * normal[:-1, 1:])
+    return [shape, (left + right) / 2, *(figure for pair in pairs for figure in _asymmetric_gaussian(pair))]
+
+
+def test_brisque_is_the_model_on_features_computed_by_hand(picture: np.ndarray, noisy: np.ndarray) -> None:
+    try:
+        score = load_brisque()
+    except NotAvailableError as error:
+        pytest.skip(str(error))
+    model = import_module("brisque").BRISQUE(url=False)
+    for image in (picture, noisy, cv2.GaussianBlur(picture, (0, 0), 2)):
+        gray = skimage.color.rgb2gray(image)
+        half = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_CUBIC)
+        expected = model.calculate_image_quality_score(np.array([*_brisque_features(gray), *_brisque_features(half)]))
+        assert score(image) == pytest.approx(expected, abs=0.3)
 
 
 def test_a_still_error_does_not_flicker_and_a_blinking_one_does(picture: np.ndarray) -> None:

@@ -31,7 +31,11 @@ def test_every_row_is_as_wide_as_its_head(table) -> None:  # type: ignore[no-unt
 @pytest.mark.skipif(not PAPERS.is_dir(), reason="the papers' text is not here")
 @pytest.mark.parametrize("table", PAPER_TABLES, ids=lambda table: table.name)
 def test_published_figures_are_those_printed(table) -> None:  # type: ignore[no-untyped-def]
-    text = (PAPERS / f"{table.name.rsplit('-', 1)[0]}.txt").read_text(encoding="utf-8")
+    paper = next(path for path in PAPERS.glob("*.txt") if table.name.startswith(path.stem))
+    text = paper.read_text(encoding="utf-8")
+    if "Figures" in table.caption:  # bars: their heights are in the prose alone
+        assert all(figure in re.findall(r"-?\d+\.\d+", text) for _, *figures in table.published for figure in figures)
+        return
     lines = [re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])|(?<=\t)-(?=\t)", line) for line in text.splitlines() if "\t" in line]
     for name, *figures in table.published:
         assert figures in lines, f"{table.name}: {name} {figures}"
@@ -73,7 +77,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     write_json(tmp_path / "data" / "ada" / "evaluate" / "metrics.json", {"protocols": OURS.protocols})
     assert main(["--speaker", "ada", "--table", "rae-nerf-1"]) == 0
     assert "talkhead (ada, head/self, 46 frames) | 32.500" in capsys.readouterr().out
-    write_json(tmp_path / "speech.json", {"mss": {"pesq": 2.64, "csig": 3.75, "cbak": 3.19, "covl": 3.18}})
+    write_json(tmp_path / "speech.json", {"mss": {"pesq_wb": 2.64, "csig": 3.75, "cbak": 3.19, "covl": 3.18}})
     assert main(["--speech", "speech.json", "--table", "wildtalker-3", "--format", "latex", "--out", "t.tex"]) == 0
     assert "talkhead (mss) & 2.640 & 3.750 & 3.190 & 3.180" in (tmp_path / "t.tex").read_text()
     assert main(["--speaker", "bob"]) == 1

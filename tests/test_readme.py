@@ -15,7 +15,10 @@ import pytest
 import soundfile
 
 from flows.child_process import child_environment
+from talkhead_core.artifacts import write_json
+from talkhead_core.speakers import Speaker, write_speakers
 from tests.real_workspace import make_workspace
+from tests.test_speech_metrics import speech
 from tests.toy_workspace import REPOSITORY, make_toy_workspace
 
 README = (REPOSITORY / "README.md").read_text()
@@ -28,6 +31,7 @@ RUN_ELSEWHERE = {
     "prefect deployment run talkhead/full -p speaker=demo": "test_flow_deployment.py::_run_deployment",
     "make down": "test_flow_deployment.py::served",
     "make benchmark": "test_readme.py::test_benchmark_on_a_short_clip",
+    "talkhead compare ada@HEAD ada@seed-1": "test_end_to_end.py::test_two_runs_are_compared_on_a_page",
 }
 MAKE_RUNS = {
     "make demo": ".venv/bin/talkhead demo",
@@ -38,8 +42,8 @@ MAKE_RUNS = {
     "make benchmark": ".venv/bin/python -m benchmarks.preparation",
 }
 # With the real stages, or on toy ones, which share the graph, the command line and DVC.
-REAL = ("talkhead doctor", "talkhead denoise", "talkhead evaluate", "talkhead models")
-TOY = ("talkhead run", "talkhead dub", "talkhead status", "talkhead stages", "dvc ")
+REAL = tuple(f"talkhead {name}" for name in ("doctor", "denoise", "evaluate --re", "models", "report --dub", "tables", "index"))
+TOY = ("talkhead run", "talkhead dub", "talkhead status", "talkhead stages", "talkhead evaluate --speaker", "dvc ")
 
 
 def _kind(command: str) -> str:
@@ -110,8 +114,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_workspace(tmp_path_factory.mktemp("readme_real"))
     command = [sys.executable, "-m", "tasks.make_demo", "--out", "made", "--profile", "smoke"]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
-    for name in ("my_video.mp4", "dubbed.mp4"):
+    for name in ("my_video.mp4", "dubbed.mp4", "recording.mp4", "render.mp4"):
         (root / name).write_bytes((root / "made/video.mp4").read_bytes())
+    (root / "speech.wav").write_bytes((root / "made/speech.wav").read_bytes())
+    for name, level in (("studio.wav", 0.0), ("enhanced.wav", 0.01)):
+        soundfile.write(root / name, speech() + level * np.random.default_rng(0).normal(size=len(speech())), 16_000)
+    figures = {"frames": 9, "psnr_full": 31.2, "ci95": {}}
+    write_json(root / "data" / "ada" / "evaluate" / "metrics.json", {"protocols": {"head/self": figures}})
+    write_speakers(root / "speakers.yaml", {"ada": Speaker(video="data/ada/raw/video.mp4", profile="smoke", config="talkhead")})
     soundfile.write(root / "noisy.wav", np.random.default_rng(0).normal(0, 0.01, 32_000), 16_000)
     return root
 
@@ -121,7 +131,7 @@ def test_commands_of_the_pipeline(toy: Path) -> None:
     for command in _of_kind("toy"):
         result = _run(command, toy)
         assert result.returncode == 0, f"{command}\n{result.stderr}"
-    for made in ("data/ada/report/report.html", "out/ada/speech.mp4", "dubbed.mp4", "dubs/first.mp4"):
+    for made in ("data/ada/report/report.html", "out/ada/speech.mp4", "dubbed.mp4", "dubbed.html", "dubs/first.mp4", "scores.csv"):
         assert (toy / made).is_file(), made
 
 
@@ -131,7 +141,7 @@ def test_tools(real: Path, command: str) -> None:
     result = _run(command, real)
     assert result.returncode == 0, f"{command}\n{result.stderr}"
     assert result.stdout.strip()
-    for made in re.findall(r"clean\.wav|scores\.json", command):
+    for made in re.findall(r"clean\.wav|scores\.json|tables\.tex", command):
         assert (real / made).stat().st_size > 0
 
 

@@ -191,6 +191,11 @@ def test_the_verdict_names_what_is_wrong_first() -> None:
     assert judge(deaf).level == "warn" and "not certain that the mouth follows" in judge(deaf).headline
     deaf["comparisons"]["head/self - head/wrong_audio"] = {"psnr_mouth": -0.1, "ci95": {"psnr_mouth": [-0.5, 0.3]}}
     assert judge(deaf).level == "fail" and "does not follow the speech" in judge(deaf).headline
+    still = _metrics()
+    still["comparisons"]["head/self - head/static_mouth"] = {"psnr_mouth": -0.4, "ci95": {"psnr_mouth": [-0.6, -0.1]}}
+    assert judge(still).level == "fail" and "loses to one that stands still by 0.4 dB" in judge(still).headline
+    still["comparisons"]["head/self - head/static_mouth"] = {"psnr_mouth": 0.1, "ci95": {"psnr_mouth": [-0.1, 0.3]}}
+    assert judge(still).level == "warn"
     assert judge(_metrics(frames_without_face=40)).level == "fail"
     assert judge(None).level == "warn" and not judge(None).statements
 

@@ -23,10 +23,15 @@ PIPELINE = (
 )
 NOT_STAGES = {"__init__", "back_ends", "provenance", "speaker_data", "stage", "torchrun"}
 TASKS_BESIDE_THE_GRAPH = {
+    "compare_runs",
     "denoise_file",
     "doctor",
     "dub",
+    "evaluate_dub",
     "evaluate_pair",
+    "evaluate_speaker",
+    "evaluate_speech",
+    "evaluation_files",
     "export_dataset",
     "import_dataset",
     "make_demo",

@@ -13,6 +13,7 @@ from scipy.stats import pearsonr
 from talkhead_core.metrics.landmark_scores import landmark_columns
 from talkhead_core.metrics.lip_sync import (
     correlation,
+    landmark_distance_percent,
     landmark_distance_px512,
     mouth_opening,
     mouth_opening_lag_frames,
@@ -41,6 +42,16 @@ def test_lmd_of_a_shift_is_zero_and_of_a_spread_is_known() -> None:
     apart[:, LIPS[:20], 1] += 2.0
     apart[:, LIPS[20:], 1] -= 2.0
     assert landmark_distance_px512(reference, apart, 512) == pytest.approx(2.0)
+
+
+def test_lmd_in_per_cent_of_the_eye_distance() -> None:
+    reference = _faces()
+    reference[:, 33, :2], reference[:, 263, :2] = (70, 90), (110, 120)  # 50 px apart
+    apart = reference.copy()
+    apart[:, LIPS[:20], 1] += 2.0
+    apart[:, LIPS[20:], 1] -= 2.0
+    assert landmark_distance_percent(reference, apart) == pytest.approx(100 * 2.0 / 50)
+    assert landmark_distance_percent(7 * reference, 7 * apart) == pytest.approx(4.0), "whatever the size of the face"
 
 
 def test_lmd_does_not_depend_on_the_size_of_the_frame() -> None:

@@ -73,6 +73,7 @@ from talkhead_core.artifacts import write_text
 p = argparse.ArgumentParser()
 for name in ("--speaker", "--audio", "--out"):
     p.add_argument(name, required=True)
+p.add_argument("--frame")
 a = p.parse_args()
 if not pathlib.Path(a.audio).read_bytes():
     sys.exit(f"dub: {a.audio}: holds no audio; give a sound file")
@@ -80,7 +81,29 @@ with open("ran.txt", "a") as log:
     log.write(f"dub@{a.speaker}\\n")
 print("PROGRESS 1/1 0s", flush=True)
 model = pathlib.Path("data", a.speaker, "train_torso", "model.safetensors").read_text()
-write_text(a.out, model + a.audio)
+write_text(a.out, model + a.audio + (a.frame or ""))
+"""
+
+_REPORT_DUB = """
+import argparse, pathlib
+from talkhead_core.artifacts import write_text
+p = argparse.ArgumentParser()
+for name in ("--speaker", "--audio", "--video"):
+    p.add_argument(name, required=True)
+a = p.parse_args()
+write_text(pathlib.Path(a.video).with_suffix(".html"), a.audio)
+"""
+
+_EVALUATE_SPEAKER = """
+import argparse, pathlib
+p = argparse.ArgumentParser()
+p.add_argument("--speaker", action="append")
+p.add_argument("--csv", type=pathlib.Path)
+a = p.parse_args()
+for name in a.speaker:
+    print(name, pathlib.Path("data", name, "evaluate", "metrics.json").read_text())
+if a.csv:
+    a.csv.write_text("name")
 """
 
 _DOCTOR = """
@@ -130,7 +153,14 @@ def make_toy_workspace(folder: Path) -> Path:
             if not path.startswith(("$", "data/")) and not (root / path).exists():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text("")
-    for name, text in (("toy", _TOY), ("dub", _DUB), ("doctor", _DOCTOR), ("make_demo", _MAKE_DEMO)):
+    for name, text in (
+        ("toy", _TOY),
+        ("dub", _DUB),
+        ("report_dub", _REPORT_DUB),
+        ("evaluate_speaker", _EVALUATE_SPEAKER),
+        ("doctor", _DOCTOR),
+        ("make_demo", _MAKE_DEMO),
+    ):
         (root / "tasks" / f"{name}.py").write_text(text)
     (root / "speakers.yaml").write_text("speakers: {}\n")
     commit_all(root)
@@ -189,7 +219,7 @@ def _toy_params(root: Path) -> str:
     names = [*(node.name for node in read_stage_graph(root)), "provenance"]
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     for name in names:
-        params[name] = {"x": 1}
+        params[name] = {**params[name], "x": 1}
     for kind in ("profiles", "configs"):
         params[kind] = {choice: {name: {} for name in names} for choice in params[kind]}
     return yaml.safe_dump(params, sort_keys=False)

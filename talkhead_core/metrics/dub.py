@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from talkhead_core.metrics.lip_sync import mouth_opening
+from talkhead_core.metrics.motion import blinks_per_minute, eye_opening, jitter_px512
+from talkhead_core.metrics.protocol import Protocol
 from talkhead_core.types import FloatArray, Image
 
-__all__ = ["DubFigures", "change_per_frame", "dub_figures"]
+__all__ = ["DubFigures", "change_per_frame", "dub_document", "dub_figures", "frames_to_look_at"]
 
 _STUCK_LEVELS = 0.02
 _SIDE_PX = 96
+_NEED_REFERENCE = ("lpips", "fid", "aue")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +35,9 @@ class DubFigures:
         longest_stuck: frames in the longest run of pictures that do not change at all.
         opening_in_speech: 90th percentile of the opening while somebody speaks; None without such frames.
         opening_in_silence: median of the opening while nobody does; None without such frames.
+        jitter_px512: mean second difference of the head's place, in pixels at 512; None without three faces in a row.
+        blinks_per_min: None without a face.
+        mouth_late_frames: how far the mouth's rhythm comes after the sound's; None where that cannot be told.
     """
 
     frames: int
@@ -42,6 +49,9 @@ class DubFigures:
     longest_stuck: int
     opening_in_speech: float | None
     opening_in_silence: float | None
+    jitter_px512: float | None = None
+    blinks_per_min: float | None = None
+    mouth_late_frames: float | None = None
 
 
 def change_per_frame(frames: Iterable[Image]) -> FloatArray:
@@ -54,7 +64,16 @@ def change_per_frame(frames: Iterable[Image]) -> FloatArray:
     return np.asarray(changes)
 
 
-def dub_figures(points_px: FloatArray, change: FloatArray, speaking: np.ndarray, fps: float, audio_s: float) -> DubFigures:
+def dub_figures(
+    points_px: FloatArray,
+    change: FloatArray,
+    speaking: np.ndarray,
+    fps: float,
+    audio_s: float,
+    *,
+    size_px: int = 512,
+    mouth_late_frames: float | None = None,
+) -> DubFigures:
     """Figures of a dub.
 
     Args:
@@ -63,9 +82,12 @@ def dub_figures(points_px: FloatArray, change: FloatArray, speaking: np.ndarray,
         speaking: ``[frames]`` bool, where the sound is speech.
         fps: frames a second.
         audio_s: length of the sound.
+        size_px: shorter side of the video, which pixels are given for.
+        mouth_late_frames: what the sound says about the lips' timing.
     """
     opening = mouth_opening(points_px)
     found = np.isfinite(opening)
+    jitter = jitter_px512(points_px, size_px)
     spoken, silent = opening[found & speaking], opening[found & ~speaking]
     return DubFigures(
         frames=len(opening),
@@ -77,7 +99,84 @@ def dub_figures(points_px: FloatArray, change: FloatArray, speaking: np.ndarray,
         longest_stuck=_longest_run(change < _STUCK_LEVELS),
         opening_in_speech=float(np.percentile(spoken, 90)) if spoken.size else None,
         opening_in_silence=float(np.median(silent)) if silent.size else None,
+        jitter_px512=float(np.nanmean(jitter)) if np.isfinite(jitter).any() else None,
+        blinks_per_min=blinks_per_minute(eye_opening(points_px), fps),
+        mouth_late_frames=mouth_late_frames,
     )
+
+
+def dub_document(
+    figures: DubFigures, protocol: Protocol, slow: Mapping[str, float], not_available: Mapping[str, str], landmarker: str
+) -> dict[str, Any]:
+    """The figures of a dub in the form of ``metrics.json``.
+
+    Args:
+        figures: what was measured.
+        protocol: how the dub was made.
+        slow: metrics with models of their own.
+        not_available: name -> reason.
+        landmarker: what found the lips.
+    """
+    named = {
+        "frames": figures.frames,
+        "frames_without_face": figures.frames_without_face,
+        "longest_stuck_frames": figures.longest_stuck,
+        "video_minus_audio_s": figures.video_s - figures.audio_s,
+        "mouth_opening_in_speech": figures.opening_in_speech,
+        "mouth_opening_in_silence": figures.opening_in_silence,
+        "mouth_late_frames": figures.mouth_late_frames,
+        "jitter_px512": figures.jitter_px512,
+        "blinks_per_min": figures.blinks_per_min,
+        **slow,
+    }
+    reasons = {**not_available, **dict.fromkeys(_NEED_REFERENCE, "needs a recording of the same speech to compare with")}
+    if figures.mouth_late_frames is None:
+        reasons["mouth_late_frames"] = "the rhythm of mouth and sound do not agree well enough for an offset"
+    return {
+        "protocols": {protocol.name: {name: value for name, value in named.items() if value is not None} | {"ci95": {}}},
+        "protocol_says": {protocol.name: protocol.says},
+        "not_available": {name: reason for name, reason in reasons.items() if name not in slow},
+        "landmarker": landmarker,
+        "definitions": {
+            "mouth_opening_in_speech": "90th percentile of inner-lip distance / face height over frames with speech",
+            "mouth_opening_in_silence": "median of the same over frames without speech",
+            "mouth_late_frames": "lag of the mouth's syllable rhythm (1 to 8 Hz) behind that of the sound's energy",
+        },
+    }
+
+
+def frames_to_look_at(figures: DubFigures, change: FloatArray, fps: float, count: int = 5) -> list[tuple[int, str]]:
+    """The frames most worth a look, and why: no face, a mouth open in silence, a picture that jumps; each kind's worst in turn.
+
+    Args:
+        figures: of the dub.
+        change: what :func:`change_per_frame` returned.
+        fps: frames a second; frames less than 0.4 s apart show one moment.
+        count: how many at most.
+    """
+    typical = float(np.nanmedian(change)) if np.isfinite(change).any() else 0.0
+    silent = np.where(figures.speaking, np.nan, figures.opening)
+    kinds = (
+        [(frame, "no face is recognised") for frame in np.flatnonzero(np.isnan(figures.opening))],
+        [(frame, f"nobody speaks, and the mouth is open by {100 * silent[frame]:.1f} %") for frame in _largest_first(silent)],
+        [(frame, f"the picture changes by {change[frame]:.1f} levels, {typical:.1f} being usual") for frame in _largest_first(change)],
+    )
+    chosen: list[tuple[int, str]] = []
+    waiting = [iter(kind) for kind in kinds]
+    while waiting and len(chosen) < count:
+        for kind in list(waiting):
+            apart = (row for row in kind if all(abs(row[0] - other) >= 0.4 * fps for other, _ in chosen))
+            found = next(apart, None)
+            if found is None:
+                waiting.remove(kind)
+            elif len(chosen) < count:
+                chosen.append((int(found[0]), found[1]))
+    return chosen
+
+
+def _largest_first(values: FloatArray) -> np.ndarray:
+    order = np.argsort(-values, kind="stable")
+    return order[np.isfinite(values[order])]
 
 
 def _longest_run(flags: np.ndarray) -> int:

@@ -182,6 +182,8 @@ def metrics_document(
             "psnr": "mean over frames of -10 log10 MSE, RGB in [0, 1]; identical pixels count as 100 dB",
             "ssim": SSIM_DEFINITION,
             "lmd_px512": "mean distance of 40 lip points, each set centred on its mean, in pixels at 512; frames without a face left out",
+            "lmd_percent": "the same in per cent of the reference's distance between the outer eye corners",
+            "lmd_uncentred_px512": "mean distance of the 40 lip points where they are, in pixels at 512: a shifted mouth counts",
             "mouth_opening_r": "Pearson correlation over frames of inner-lip distance / face height, render against reference",
             "mouth_opening_sd_ratio": "standard deviation of the same over frames, render / reference",
             "niqe": "36 features of 96 px blocks against pristine pictures', Y of YCbCr",

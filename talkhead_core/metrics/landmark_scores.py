@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkhead_core.metrics.lip_sync import landmark_distance_px512, mouth_opening
+from talkhead_core.metrics.lip_sync import landmark_distance_percent, landmark_distance_px512, mouth_opening
 from talkhead_core.metrics.motion import eye_opening, jitter_px512
 from talkhead_core.types import FloatArray
 
@@ -21,6 +21,7 @@ def landmark_columns(reference_px: FloatArray, rendered_px: FloatArray, size_px:
     """
     return {
         "lmd_px512": landmark_distance_px512(reference_px, rendered_px, size_px),
+        "lmd_percent": landmark_distance_percent(reference_px, rendered_px),
         "lmd_uncentred_px512": landmark_distance_px512(reference_px, rendered_px, size_px, centred=False),
         "mouth_opening": mouth_opening(rendered_px),
         "mouth_opening_reference": mouth_opening(reference_px),

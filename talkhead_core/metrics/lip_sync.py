@@ -14,6 +14,7 @@ from talkhead_core.types import FloatArray
 __all__ = [
     "LMD_SIZE_PX",
     "correlation",
+    "landmark_distance_percent",
     "landmark_distance_px512",
     "mouth_opening",
     "mouth_opening_lag_frames",
@@ -25,6 +26,7 @@ LMD_SIZE_PX = 512
 
 _UPPER_INNER_LIP, _LOWER_INNER_LIP = 13, 14
 _FOREHEAD, _CHIN = 10, 152
+_OUTER_EYE_CORNERS = (33, 263)
 
 
 def landmark_distance_px512(reference: FloatArray, rendered: FloatArray, size_px: int, *, centred: bool = True) -> FloatArray:
@@ -45,6 +47,16 @@ def landmark_distance_px512(reference: FloatArray, rendered: FloatArray, size_px
         first = first - first.mean(axis=1, keepdims=True)
         second = second - second.mean(axis=1, keepdims=True)
     return np.asarray(np.linalg.norm(first - second, axis=-1).mean(axis=1) * (LMD_SIZE_PX / size_px))
+
+
+def landmark_distance_percent(reference: FloatArray, rendered: FloatArray) -> FloatArray:
+    """LMD per frame as above, centred, in per cent of the reference's distance between the outer eye corners, ``[frames]``.
+
+    It does not depend on how large the face is in the frame (the normalisation of facial alignment: Sagonas et al., "300 faces
+    in-the-wild challenge", ICCV workshops 2013).
+    """
+    left, right = (np.asarray(reference, dtype=np.float64)[:, corner, :2] for corner in _OUTER_EYE_CORNERS)
+    return 100.0 * landmark_distance_px512(reference, rendered, LMD_SIZE_PX) / np.linalg.norm(left - right, axis=-1)
 
 
 def mouth_opening(points_px: FloatArray) -> FloatArray:

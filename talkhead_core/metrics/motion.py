@@ -40,7 +40,8 @@ def eye_opening(points_px: FloatArray) -> FloatArray:
     def ratio(eye: tuple[int, ...]) -> FloatArray:
         p = points[:, list(eye)]
         upright = np.linalg.norm(p[:, 1] - p[:, 5], axis=-1) + np.linalg.norm(p[:, 2] - p[:, 4], axis=-1)
-        return np.asarray(upright / (2.0 * np.linalg.norm(p[:, 0] - p[:, 3], axis=-1)))
+        with np.errstate(invalid="ignore", divide="ignore"):  # an eye of no width, at the very edge of a frame
+            return np.asarray(upright / (2.0 * np.linalg.norm(p[:, 0] - p[:, 3], axis=-1)))
 
     return np.asarray((ratio(_RIGHT_EYE) + ratio(_LEFT_EYE)) / 2.0)
 

@@ -2,13 +2,16 @@
 
 A head-only score is mostly the score of its compositing: the same method on the same subject is 32 dB or 38 dB depending
 on what stands behind the head.
+
+``self``: driven by the very speech of the frames that it is compared with. ``cross``: driven by other speech, to which no recording
+of the speaker exists, so that only figures without a reference can be given.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PAIR", "PROTOCOLS", "Protocol"]
+__all__ = ["CROSS_PROTOCOLS", "PAIR", "PROTOCOLS", "Protocol", "cross_protocol"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         name="head/static_mouth",
         file="heldout_static_mouth.mkv",
         control=True,
-        says="control: the same, with the mouth held at its mean shape",
+        says="control: the same, with the lip codes held at their mean over the training frames",
         regions=_HEAD_REGIONS,
     ),
     Protocol(
@@ -67,7 +70,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         name="portrait/self",
         file="heldout_portrait.mkv",
         control=False,
-        says="the rendered head pasted onto the ground-truth frame with a soft edge, driven by its own audio",
+        says="the rendered face alone pasted onto the ground-truth frame with a soft edge, driven by the held-out frames' own audio",
         regions=_HEAD_REGIONS,
     ),
     Protocol(
@@ -79,6 +82,30 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
 )
 
+CROSS_PROTOCOLS: tuple[Protocol, ...] = (
+    Protocol(
+        name="head/cross",
+        file="",
+        control=False,
+        says="a dub: the rendered head over the recorded frames, driven by other speech; nothing to compare with",
+        regions=(),
+    ),
+    Protocol(
+        name="full/cross",
+        file="",
+        control=False,
+        says="a dub: rendered head and torso over the background plate, driven by other speech; nothing to compare with",
+        regions=(),
+    ),
+    Protocol(
+        name="video/cross",
+        file="",
+        control=False,
+        says="a video of which it is not known how it was made, driven by its own sound; nothing to compare with",
+        regions=(),
+    ),
+)
+
 PAIR = Protocol(
     name="pair",
     file="",
@@ -86,3 +113,9 @@ PAIR = Protocol(
     says="two videos as they are, aligned in time and resized to the reference",
     regions=("full", "face", "mouth"),
 )
+
+
+def cross_protocol(torso: str | None) -> Protocol:
+    """The protocol of a dub whose torso is ``source`` or ``field`` (the section ``dub``); None where that is not known."""
+    name = {"source": "head/cross", "field": "full/cross", None: "video/cross"}[torso]
+    return next(protocol for protocol in CROSS_PROTOCOLS if protocol.name == name)

@@ -21,7 +21,9 @@ class HeldOutFrame:
     frame_id: int
     head: Image
     wrong_audio: Image
+    static_mouth: Image
     retrieval: Image
+    portrait: Image
     full: Image
     region: np.ndarray
 
@@ -69,18 +71,23 @@ def render_held_out(
     """
     behind = plate.astype(np.float32) / 255
     wrong = wrong_audio_ids(held_out, train)
+    still = lip_codes[train].mean(axis=0)
     for count, frame in enumerate(held_out):
         pose = rotation[frame], translation_cm[frame]
         around = frames[frame].astype(np.float32) / 255
         right = renderer.head(*pose, lip_codes[frame], expression[frame])
         other = renderer.head(*pose, lip_codes[wrong[count]], expression[frame])
+        unmoved = renderer.head(*pose, still, expression[frame])
+        face = renderer.face(*pose, lip_codes[frame], expression[frame])
         nearest = frames[nearest_pose(rotation, translation_cm, int(frame), train)].astype(np.float32) / 255
         retrieval = right.region * nearest + (1 - right.region) * around
         yield HeldOutFrame(
             frame_id=int(frame),
             head=right.over(behind, around),
             wrong_audio=other.over(behind, around),
+            static_mouth=unmoved.over(behind, around),
             retrieval=np.clip(retrieval * 255 + 0.5, 0, 255).astype(np.uint8),
+            portrait=right.within(face).over(behind, around),
             full=right.over(renderer.torso(*pose, behind)),
             region=np.rint(right.region[..., 0] * 255).astype(np.uint8),
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from talkhead_core.rendering.face_region import face_region
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import mixed_precision
@@ -48,6 +50,10 @@ class HeadLayer:
         image = torch.lerp(outside, inside, self.weight).mul_(255.0).add_(0.5).clamp_(0, 255)
         return np.asarray(image.to(torch.uint8).cpu().numpy())
 
+    def within(self, region: FloatArray) -> HeadLayer:
+        """The same layer, shown only where ``region`` ``[size, size, 1]`` in [0, 1] allows it."""
+        return dataclasses.replace(self, weight=self.weight * torch.from_numpy(region).to(self.weight.device))
+
     def _on_device(self, image: FloatArray | Image) -> Tensor:
         moved = torch.from_numpy(np.ascontiguousarray(image)).to(self.colour.device)
         return moved.float().div_(255.0) if image.dtype == np.uint8 else moved.float()
@@ -81,6 +87,11 @@ class PortraitRenderer:
             layers[flat] = self.model.head.pixels(cache, 0, pixel, self.samples, condition.detach())
         layers = layers.view(size, size, 4)
         return HeadLayer(colour=layers[..., :3], opacity=layers[..., 3:], weight=weight.unsqueeze(2))
+
+    def face(self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray) -> FloatArray:
+        """Weight of the face alone ``[size, size, 1]`` in [0, 1] under the arguments of :meth:`head`, for :meth:`HeadLayer.within`."""
+        codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
+        return face_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, self.feather * self.camera.width)
 
     @torch.no_grad()
     def torso(self, rotation: FloatArray, translation_cm: FloatArray, plate: FloatArray) -> FloatArray:

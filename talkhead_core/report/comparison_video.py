@@ -40,6 +40,8 @@ class ComparisonVideo:
         height: px.
         fps: frames a second.
         frames: how many it holds.
+        left: what the left half shows.
+        right: what the right half shows.
     """
 
     protocol: str
@@ -49,6 +51,8 @@ class ComparisonVideo:
     height: int
     fps: float
     frames: int
+    left: str = "recording"
+    right: str = "render"
 
 
 def encode_comparisons(

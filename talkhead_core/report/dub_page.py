@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +11,49 @@ import numpy as np
 
 from talkhead_core.metrics.dub import DubFigures
 from talkhead_core.report.html_page import render_page
+from talkhead_core.report.pictures import Picture
 from talkhead_core.report.plots import Plot
-from talkhead_core.report.tables import flat_rows, licence_table
+from talkhead_core.report.tables import Table, flat_rows, licence_table
 from talkhead_core.report.themed_svg import SERIES, themed_figure, to_svg
 from talkhead_core.report.verdict import Statement, Verdict, conclude
 from talkhead_core.types import FloatArray
 
 __all__ = ["dub_page", "judge_dub"]
 
-_LARGEST_EMBEDDED_BYTES = 10_500_000
+_LARGEST_EMBEDDED_BYTES = 10_000_000
 _MOST_STUCK_S = 0.2
 _LEAST_OPENING = 0.03
+_MOST_LATE_FRAMES = 2.5
 _LARGEST_REST_SHARE = 0.35
 
 
 def judge_dub(figures: DubFigures, fps: float) -> Verdict:
     """What stands out in a dub, in words."""
-    statements = [_length(figures, fps), _movement(figures), _stuck(figures, fps), _faces(figures), _rest(figures)]
+    statements = [_length(figures, fps), _movement(figures), _timing(figures), _stuck(figures, fps), _faces(figures), _rest(figures)]
     return conclude([statement for statement in statements if statement is not None], "nothing stands out in this dub")
 
 
-def dub_page(video: Path, link: str, figures: DubFigures, level_dbfs: FloatArray, fps: float, made_from: Mapping[str, Any]) -> str:
+def dub_page(
+    video: Path,
+    link: str,
+    figures: DubFigures,
+    document: Mapping[str, Any],
+    level_dbfs: FloatArray,
+    fps: float,
+    made_from: Mapping[str, Any],
+    pictures: Sequence[Picture] = (),
+) -> str:
     """The page as HTML text.
 
     Args:
         video: the dub; a file over 10 MB is linked, not embedded.
         link: the dub's address as seen from the page.
         figures: what was measured.
+        document: the same in the form of ``metrics.json``.
         level_dbfs: the sound's level in each frame, ``[frames]``.
         fps: frames a second.
         made_from: speaker, audio and whatever else is known, for the last section.
+        pictures: the frames to look at.
     """
     embedded = video.stat().st_size <= _LARGEST_EMBEDDED_BYTES
     source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii") if embedded else link
@@ -49,9 +62,12 @@ def dub_page(video: Path, link: str, figures: DubFigures, level_dbfs: FloatArray
         title=f"{video.stem}: dub",
         name=video.stem,
         verdict=judge_dub(figures, fps),
+        pictures=[(picture, (picture.position or 0) / fps) for picture in pictures],
         source=source,
         embedded=embedded,
         plots=[_mouth_and_sound(figures, level_dbfs, fps)],
+        tables=[_figures_table(document)],
+        document=document,
         made_from=flat_rows(made_from),
         licences=licence_table(),
     )
@@ -68,6 +84,23 @@ def _movement(figures: DubFigures) -> Statement:
         return Statement(level="warn", text="Nobody speaks in the sound, so there is nothing for the mouth to follow.")
     text = f"While somebody speaks the mouth opens up to {100 * figures.opening_in_speech:.1f} % of the face's height."
     return Statement(level="ok" if figures.opening_in_speech >= _LEAST_OPENING else "warn", text=text)
+
+
+def _timing(figures: DubFigures) -> Statement | None:
+    late = figures.mouth_late_frames
+    if late is None:
+        return None
+    way = "late" if late > 0 else "early"
+    text = f"The mouth comes {abs(late):.1f} frames {way} against the rhythm of the sound."
+    return Statement(level="ok" if abs(late) <= _MOST_LATE_FRAMES else "warn", text=text)
+
+
+def _figures_table(document: Mapping[str, Any]) -> Table:
+    (protocol, figures), *_ = document["protocols"].items()
+    rows = [[name.replace("_", " "), f"{value:.4g}"] for name, value in figures.items() if name != "ci95"]
+    return Table(
+        caption=f"Figures without a reference ({protocol}: {document['protocol_says'][protocol]})", head=["Figure", protocol], rows=rows
+    )
 
 
 def _rest(figures: DubFigures) -> Statement | None:

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from talkhead_core.metrics.protocol import PAIR
 from talkhead_core.report.tables import Table
 
-__all__ = ["PAPER_TABLES", "OurRow", "PaperTable", "filled", "to_latex", "to_markdown"]
+__all__ = ["PAPER_TABLES", "OurRow", "PaperTable", "answered", "filled", "to_latex", "to_markdown"]
 
 NOT_COMPARABLE = "Published figures as printed; measured on other footage under other protocols, so they do not compare with ours."
 
@@ -44,11 +45,13 @@ class OurRow:
 
     Args:
         label: configuration and footage.
+        system: what made it.
         protocols: ``metrics.json``'s ``protocols``, or for speech enhancement ``{"speech": {...}}``.
         training_hours: of all training stages, or None.
     """
 
     label: str
+    system: str = "talkhead"
     protocols: Mapping[str, Mapping[str, Any]]
     training_hours: float | None = None
 
@@ -92,7 +95,7 @@ PAPER_TABLES = (
         name="wildtalker-3",
         caption="WildTalker, Table 3: speech enhancement on VoiceBank-DEMAND",
         heads=("PESQ ↑", "CSIG ↑", "CBAK ↑", "COVL ↑"),
-        keys=("pesq", "csig", "cbak", "covl"),
+        keys=("pesq_wb", "csig", "cbak", "covl"),
         protocol="speech",
         published=(
             ("Noisy", "1.97", "3.35", "2.44", "2.63"),
@@ -105,6 +108,17 @@ PAPER_TABLES = (
             ("DPT-FSNET", "3.33", "4.58", "3.72", "4.00"),
             ("CMGAN", "3.41", "4.63", "3.94", "4.12"),
             ("MSS (WildTalker)", "3.87", "4.62", "4.16", "3.64"),
+        ),
+    ),
+    PaperTable(
+        name="rae-nerf-figures-5-6",
+        caption="RAE-NeRF, Figures 5 and 6 (values from its section 4.2): speech denoising on audio of six speakers",
+        heads=("SI-SDR, dB ↑", "SNRseg, dB ↑", "STOI ↑", "MCD, dB ↓", "WSS ↓"),
+        keys=("si_sdr_db", "snrseg_db", "stoi", "mcd_db", "wss"),
+        protocol="speech",
+        published=(
+            ("Noisy", "-9.05", "-1.97", "0.9982", "5.275", "3.48"),
+            ("ZipEnhancer (RAE-NeRF)", "30.35", "24.53", "0.9998", "0.178", "0.57"),
         ),
     ),
     PaperTable(
@@ -136,17 +150,25 @@ PAPER_TABLES = (
 )
 
 
+def answered(table: PaperTable, row: OurRow) -> str | None:
+    """The protocol under which a row has figures for a table: the table's own, else ``pair`` for two videos as they are; or None."""
+    if table.protocol in row.protocols:
+        return table.protocol
+    return PAIR.name if table.protocol != "speech" and PAIR.name in row.protocols else None
+
+
 def filled(table: PaperTable, ours: Sequence[OurRow]) -> Table:
     """The published rows and ours below; a figure that we do not have is ``n/a``, never another one in its place."""
     rows = [list(row) for row in table.published]
     for row in ours:
-        figures = row.protocols.get(table.protocol)
-        if figures is None:
+        protocol = answered(table, row)
+        if protocol is None:
             continue
+        figures = row.protocols[protocol]
         with_time = {**figures, "training_hours": row.training_hours}
         cells = [_figure(with_time.get(key)) if key else "n/a" for key in table.keys]
-        where = "" if table.protocol == "speech" else f", {table.protocol}, {figures.get('frames', '?')} frames"
-        rows.append([f"talkhead ({row.label}{where})", *cells])
+        where = "" if table.protocol == "speech" else f", {protocol}, {figures.get('frames', '?')} frames"
+        rows.append([f"{row.system} ({row.label}{where})", *cells])
     return Table(caption=table.caption, head=["Methods", *table.heads], rows=rows)
 
 

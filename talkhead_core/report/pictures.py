@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +14,17 @@ from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.report.speaker_artifacts import SpeakerArtifacts
 from talkhead_core.types import Image, Label
 
-__all__ = ["LABEL_COLOURS", "Picture", "difference", "jpeg_uri", "mask_pictures", "worst_frame_ids", "worst_frames"]
+__all__ = [
+    "LABEL_COLOURS",
+    "Picture",
+    "difference",
+    "frame_picture",
+    "jpeg_uri",
+    "mask_pictures",
+    "picture_strip",
+    "worst_frame_ids",
+    "worst_frames",
+]
 
 _JPEG_QUALITY = 82
 _DIFFERENCE_GAIN = 4.0
@@ -99,14 +110,19 @@ def worst_frames(artifacts: SpeakerArtifacts, protocol: str, file: str, fps: flo
     for frame_id in worst:
         rendered = renders[frame_id]
         reference = _resized(references[frame_id], rendered.shape[0])
-        strip = np.hstack([_resized(image, _PICTURE_PX) for image in (reference, rendered, difference(reference, rendered))])
         figures = rows.loc[frame_id]
         caption = f"Frame {frame_id} ({frame_id / fps:.2f} s): face {figures['psnr_face']:.1f} dB, mouth {figures['psnr_mouth']:.1f} dB"
         if np.isfinite(figures.get("lmd_px512", np.nan)):
             caption += f", lips off by {figures['lmd_px512']:.1f} px"
         alt = f"Frame {frame_id}, from left to right: recording, render, difference times {_DIFFERENCE_GAIN:.0f}"
-        pictures.append(_picture(strip, alt, caption, positions[frame_id]))
+        images = [reference, rendered, difference(reference, rendered)]
+        pictures.append(picture_strip(images, alt=alt, caption=caption, position=positions[frame_id]))
     return pictures
+
+
+def picture_strip(images: Sequence[Image], *, alt: str, caption: str, position: int | None = None) -> Picture:
+    """Images in a row, each at the same height."""
+    return _picture(np.hstack([_resized(image, _PICTURE_PX) for image in images]), alt, caption, position)
 
 
 def mask_pictures(artifacts: SpeakerArtifacts) -> list[Picture]:
@@ -135,6 +151,12 @@ def mask_pictures(artifacts: SpeakerArtifacts) -> list[Picture]:
         caption = f"Frame {busiest} after the removal of hands and transient objects"
         pictures.append(_picture(clean, f"Frame {busiest} with hands and transient objects removed", caption))
     return pictures
+
+
+def frame_picture(image: Image, frame: int, fps: float, why: str) -> Picture:
+    """One frame of a video with the reason to look at it; ``position`` is the frame."""
+    caption = f"Frame {frame} ({frame / fps:.2f} s): {why}"
+    return _picture(_resized(image, min(image.shape[0], _PICTURE_PX)), f"Frame {frame} of the dub", caption, frame)
 
 
 def _busiest_frame(artifacts: SpeakerArtifacts) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy.spatial.transform import Rotation
 
+from talkhead_core.report.plot_series import head_angles_deg
 from talkhead_core.report.themed_svg import SERIES, themed_figure, to_svg
 
 __all__ = ["Plot", "coverage_plot", "mouth_opening_plot", "per_frame_plot", "pose_plot", "training_plot"]
@@ -33,7 +33,15 @@ class Plot:
     says: str
 
 
-def training_plot(histories: Mapping[str, pd.DataFrame], column: str, title: str, unit: str, *, logarithmic: bool = False) -> Plot | None:
+def training_plot(
+    histories: Mapping[str, pd.DataFrame],
+    column: str,
+    title: str,
+    unit: str,
+    *,
+    logarithmic: bool = False,
+    one_after_another: bool = True,
+) -> Plot | None:
     """One column of ``history.parquet`` of all training stages against minutes of training.
 
     Args:
@@ -42,6 +50,7 @@ def training_plot(histories: Mapping[str, pd.DataFrame], column: str, title: str
         title: of the plot.
         unit: of the column.
         logarithmic: scale of the vertical axis.
+        one_after_another: the histories follow each other in time, as stages do; False: they all begin at 0, as runs do.
     """
     present = {stage: table for stage, table in histories.items() if column in table and table[column].notna().any()}
     if not present:
@@ -59,7 +68,7 @@ def training_plot(histories: Mapping[str, pd.DataFrame], column: str, title: str
                 values = rows[column].rolling(_SMOOTHING_STEPS, center=True, min_periods=1).median().to_numpy()
             axes.plot(times, values, color=colour, label=stage.removeprefix("train_"))
             ends.append(f"{stage.removeprefix('train_')} ends at {values[-1]:.4g} {unit}".rstrip())
-            minutes += float(table["seconds"].max()) / 60.0
+            minutes += float(table["seconds"].max()) / 60.0 if one_after_another else 0.0
         axes.set(xlabel="minutes of training", ylabel=unit or column)
         if logarithmic:
             axes.set_yscale("log")
@@ -115,8 +124,7 @@ def pose_plot(track: Mapping[str, np.ndarray], held_out: Sequence[int]) -> Plot 
     """
     if "rotation" not in track:
         return None
-    # R takes head to camera: yaw about y (up), pitch about x, roll about z
-    angles = Rotation.from_matrix(track["rotation"]).as_euler("YXZ", degrees=True)
+    angles = head_angles_deg(track["rotation"])
     ids = track["frame_id"]
     with themed_figure() as figure:
         axes = figure.subplots()

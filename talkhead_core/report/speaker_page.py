@@ -32,7 +32,7 @@ __all__ = ["ReportConfig", "speaker_page"]
 
 _SHOWN_FIRST = ("full/self", "head/self", "head/wrong_audio")
 _WORST_FIRST = ("fail", "warn", "ok")
-_PLOTTED = ("head/self", "head/wrong_audio", "head/retrieval")
+_PLOTTED = ("head/self", "head/wrong_audio", "head/static_mouth", "head/retrieval")
 
 
 @dataclass(frozen=True, kw_only=True)

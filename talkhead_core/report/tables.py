@@ -10,7 +10,19 @@ from typing import Any
 from talkhead_core.metrics.protocol import PROTOCOLS
 from talkhead_core.weights.usage import BUNDLED, sets_in_use
 
-__all__ = ["COLUMNS", "Column", "Table", "comparison_table", "flat_rows", "licence_table", "metrics_table", "weights_table"]
+__all__ = [
+    "COLUMNS",
+    "Column",
+    "Table",
+    "comparison_table",
+    "flat_rows",
+    "interval_text",
+    "licence_table",
+    "metrics_table",
+    "weights_table",
+]
+
+_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +33,7 @@ class Column:
         key: its name there.
         heading: its name in a table.
         unit: its unit.
-        better: ``higher``, ``lower`` or ``nearer 1``; empty where neither is better.
+        better: ``higher``, ``lower``, ``nearer 1`` or ``nearer 0``; empty where neither is better.
         digits: after the point.
     """
 
@@ -31,6 +43,12 @@ class Column:
     better: str = ""
     digits: int = 2
 
+    @property
+    def title(self) -> str:
+        """Heading, unit, and an arrow to the better side."""
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.heading}{unit}" + (f" {_ARROWS[self.better]}" if self.better else "")
+
 
 COLUMNS = (
     Column(key="psnr_full", heading="PSNR full", unit="dB", better="higher"),
@@ -38,20 +56,31 @@ COLUMNS = (
     Column(key="psnr_face", heading="PSNR face", unit="dB", better="higher"),
     Column(key="psnr_mouth", heading="PSNR mouth", unit="dB", better="higher"),
     Column(key="psnr_torso", heading="PSNR torso", unit="dB", better="higher"),
+    Column(key="psnr_outside_transient", heading="PSNR outside the transient mask", unit="dB", better="higher"),
     Column(key="ssim", heading="SSIM", better="higher", digits=3),
+    Column(key="ssim_head", heading="SSIM head", better="higher", digits=3),
+    Column(key="ssim_face", heading="SSIM face", better="higher", digits=3),
+    Column(key="ssim_mouth", heading="SSIM mouth", better="higher", digits=3),
+    Column(key="ssim_torso", heading="SSIM torso", better="higher", digits=3),
     Column(key="ms_ssim", heading="MS-SSIM", better="higher", digits=3),
     Column(key="lpips", heading="LPIPS", better="lower", digits=4),
+    Column(key="fid", heading="FID", better="lower", digits=1),
+    Column(key="niqe", heading="NIQE", better="lower"),
     Column(key="brisque", heading="BRISQUE", better="lower", digits=1),
     Column(key="lmd_px512", heading="LMD", unit="px at 512", better="lower"),
+    Column(key="lmd_percent", heading="LMD", unit="% of the eye distance", better="lower"),
+    Column(key="lmd_uncentred_px512", heading="LMD, not centred", unit="px at 512", better="lower"),
+    Column(key="lse_c", heading="LSE-C", better="higher"),
+    Column(key="lse_d", heading="LSE-D", better="lower"),
+    Column(key="aue", heading="AUE", better="lower", digits=3),
     Column(key="mouth_opening_r", heading="Mouth r", better="higher"),
     Column(key="mouth_opening_sd_ratio", heading="Mouth amplitude", unit="ratio", better="nearer 1"),
+    Column(key="mouth_opening_lag_frames", heading="Mouth late by", unit="frames", better="nearer 0", digits=0),
     Column(key="jitter_px512", heading="Jitter", unit="px at 512", better="lower"),
     Column(key="flicker_levels", heading="Flicker", unit="levels", better="lower"),
     Column(key="seam_levels", heading="Seam", unit="levels", better="lower"),
     Column(key="blinks_per_min", heading="Blinks", unit="per min", digits=1),
 )
-
-_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +107,13 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     names = [p.name for p in protocols] + [name for name in metrics["protocols"] if name not in known]
     rows = []
     for column in COLUMNS:
-        cells = [_cell(metrics["protocols"][name], column) for name in names]
+        cells = [interval_text(metrics["protocols"][name], column) for name in names]
         if any(cells):
-            unit = f", {column.unit}" if column.unit else ""
-            arrow = f" {_ARROWS[column.better]}" if column.better else ""
-            rows.append([f"{column.heading}{unit}{arrow}", *(cell or "–" for cell in cells)])
+            rows.append([column.title, *(cell or "–" for cell in cells)])
     controls = {p.name for p in protocols if p.control}
     head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
-    caption = (
-        "Figures by protocol, with 95 % intervals from a block bootstrap over frames (↑ higher is better, ↓ lower is better, →1 nearer 1)"
-    )
+    arrows = "↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0"
+    caption = f"Figures by protocol, with 95 % intervals from a block bootstrap over frames ({arrows})"
     return Table(caption=caption, head=head, rows=rows)
 
 
@@ -99,7 +125,7 @@ def comparison_table(metrics: Mapping[str, Any]) -> Table | None:
     columns = [column for column in COLUMNS if any(column.key in figures for figures in comparisons.values())]
     rows = [
         [f"{column.heading} ({column.unit})" if column.unit else column.heading]
-        + [_cell(figures, column, signed=True) or "–" for figures in comparisons.values()]
+        + [interval_text(figures, column, signed=True) or "–" for figures in comparisons.values()]
         for column in columns
     ]
     return Table(caption="Difference to the controls, frame by frame, with 95 % intervals", head=["Figure", *comparisons], rows=rows)
@@ -144,7 +170,8 @@ def weights_table(parameters: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(caption="Weights that touched the output", head=["Weights", "Licence", "Commercial use"], rows=[own, *bundled, *used])
 
 
-def _cell(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -> str:
+def interval_text(figures: Mapping[str, Any], column: Column, *, signed: bool = False) -> str:
+    """A figure with its 95 % interval; empty where there is none."""
     value = figures.get(column.key)
     if value is None:
         return ""

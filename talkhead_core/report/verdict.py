@@ -15,6 +15,7 @@ Level = Literal["ok", "warn", "fail"]
 
 MODEL = "head/self"
 WRONG_AUDIO = "head/wrong_audio"
+STATIC_MOUTH = "head/static_mouth"
 RETRIEVAL = "head/retrieval"
 FULL = "full/self"
 
@@ -62,7 +63,8 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
     if metrics is None or not figures:
         return Verdict(level="warn", headline="Not evaluated yet: there are no figures to go by.", statements=())
     checks: tuple[Callable[[Mapping[str, Any]], Statement | None], ...] = (
-        _audio_decides, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found, _jitter, _seam, _blinks,
+        _audio_decides, _beats_still_mouth, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found,
+        _jitter, _seam, _blinks,
     )  # fmt: skip
     found = [statement for check in checks if (statement := check(metrics)) is not None]
     return conclude(found, "nothing stands out on the held-out frames")
@@ -105,6 +107,20 @@ def _audio_decides(metrics: Mapping[str, Any]) -> Statement | None:
     if interval and interval[0] <= 0:
         return Statement(level="warn", text=f"It is not certain that the mouth follows the speech: {text}.")
     return Statement(level="warn" if only else "ok", text=_sentence(text))
+
+
+def _beats_still_mouth(metrics: Mapping[str, Any]) -> Statement | None:
+    gain = metrics.get("comparisons", {}).get(f"{MODEL} - {STATIC_MOUTH}", {})
+    if "psnr_mouth" not in gain:
+        return None
+    value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
+    verb = "beats" if value > 0 else "loses to"
+    text = (
+        f"the moving mouth {verb} one that stands still by {abs(value):.1f} dB{_between(interval, 'dB')} ({MODEL} against {STATIC_MOUTH})"
+    )
+    if value > 0 and interval and interval[0] <= 0:
+        return Statement(level="warn", text=f"It is not certain that a mouth that moves is better than one that does not: {text}.")
+    return Statement(level="ok" if value > 0 else "fail", text=_sentence(text))
 
 
 def _beats_retrieval(metrics: Mapping[str, Any]) -> Statement | None:

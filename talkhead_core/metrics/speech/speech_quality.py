@@ -21,7 +21,7 @@ from talkhead_core.metrics.speech.weighted_spectral_slope import weighted_spectr
 from talkhead_core.progress import Progress, silent, tracked
 from talkhead_core.types import FloatArray
 
-__all__ = ["COLUMNS", "paired_files", "speech_quality", "speech_quality_table", "suffixed_pairs"]
+__all__ = ["COLUMNS", "paired_files", "speech_quality", "speech_quality_table", "suffixed_pairs", "versions_beside"]
 
 COLUMNS = {
     "pesq_wb": "PESQ, wide band (P.862.2)",
@@ -38,6 +38,7 @@ COLUMNS = {
 }
 """Column -> what a table calls it. WildTalker's Table 3 has the first and the next three, RAE-NeRF's figures 5 and 6 STOI to WSS."""
 
+_CLEAN = "_clean"
 _AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"}
 
 
@@ -99,6 +100,8 @@ def speech_quality_table(pairs: Mapping[str, tuple[Path, Path]], progress: Progr
 def paired_files(reference: Path, enhanced: Path) -> dict[str, tuple[Path, Path]]:
     """Pairs for :func:`speech_quality_table` from two files, or from two folders whose files share their stems.
 
+    A reference may end in ``_clean``: ``take_clean.wav`` is the reference of ``take.wav`` and of ``take_anything.wav``.
+
     Raises:
         InputError: a path is missing, one is a folder and the other is not, or the folders share no stem.
     """
@@ -110,10 +113,36 @@ def paired_files(reference: Path, enhanced: Path) -> dict[str, tuple[Path, Path]
     if not reference.is_dir():
         return {enhanced.stem: (reference, enhanced)}
     stems = {path.stem: path for path in _sounds(reference)}
-    pairs = {path.stem: (stems[path.stem], path) for path in _sounds(enhanced) if path.stem in stems}
+    cleans = {stem.removesuffix(_CLEAN): path for stem, path in stems.items() if stem.endswith(_CLEAN)}
+    pairs = {}
+    for path in _sounds(enhanced):
+        utterance = next((name for name in cleans if path.stem == name or path.stem.startswith(f"{name}_")), None)
+        clean = stems.get(path.stem) if utterance is None else cleans[utterance]
+        if clean is not None and clean != path:
+            pairs[path.stem] = (clean, path)
     if not pairs:
-        raise InputError(f"{reference} and {enhanced} share no file name; a pair has the same stem in both")
+        raise InputError(f"{reference} and {enhanced} share no file name; a pair has the same stem in both, or NAME and NAME{_CLEAN}")
     return pairs
+
+
+def versions_beside(cleans: Mapping[str, Path]) -> dict[str, dict[str, tuple[Path, Path]]]:
+    """Other versions of the same utterances in the references' own folder.
+
+    Args:
+        cleans: name -> its reference file.
+
+    Returns:
+        system (``noisy``, ...) -> name -> (reference file, that system's file), for the systems that have every utterance, so that
+        their means compare; empty where no reference's name ends in ``_clean``.
+    """
+    systems: dict[str, dict[str, tuple[Path, Path]]] = {}
+    for name, clean in cleans.items():
+        if clean.stem.endswith(_CLEAN):
+            utterance = clean.stem.removesuffix(_CLEAN)
+            for path in _sounds(clean.parent):
+                if path != clean and path.stem.startswith(f"{utterance}_"):
+                    systems.setdefault(path.stem.removeprefix(f"{utterance}_"), {})[name] = (clean, path)
+    return {system: pairs for system, pairs in systems.items() if len(pairs) == len(cleans)}
 
 
 def suffixed_pairs(folder: Path, reference: str = "clean") -> dict[str, dict[str, tuple[Path, Path]]]:

@@ -1,7 +1,7 @@
 "use strict";
-// Each video holds recording | render side by side; this shows either, both or their difference on a canvas, in step by construction.
+// Each video holds two pictures side by side (recording | render, or two renders); this shows either, both or their difference on a canvas, in step by construction.
 (() => {
-  const views = [["both", "Side by side"], ["render", "Render"], ["reference", "Recording"], ["difference", "Difference"]];
+  const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
   function element(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
@@ -44,6 +44,8 @@
     speed.setAttribute("aria-label", "Speed");
     const context = canvas.getContext("2d");
     const video = () => videos[current];
+    const { left, right } = figures[0].dataset;
+    const views = [["both", "Side by side"], ["reference", capital(left)], ["render", capital(right)], ["difference", "Difference"]];
     const fps = () => Number(figures[current].dataset.fps);
     const frames = () => Math.max(1, Math.round(video().duration * fps()) || 1);
     const position = () => Math.min(frames() - 1, Math.floor(video().currentTime * fps() + 1e-3));
@@ -73,7 +75,7 @@
 
     function describe() {
       const figure = figures[current];
-      const shown = { both: "left recording, right render", render: "the render", reference: "the recording", difference: "difference times 4; black where they agree" }[view];
+      const shown = { both: `left ${left}, right ${right}`, render: right, reference: left, difference: "difference times 4; black where they agree" }[view];
       caption.textContent = `${figure.dataset.protocol}: ${figure.dataset.says}. Shown: ${shown}.`;
       canvas.setAttribute("aria-label", caption.textContent);
       stage.classList.toggle("one", view !== "both");
@@ -151,6 +153,18 @@
     };
     if (video().readyState >= 2) { goTo(0); describe(); }
   }
+
+  document.querySelectorAll(".single video[src^='data:']").forEach(playable);
+  document.querySelectorAll("[data-time]").forEach((button) => {
+    const video = document.querySelector(".single video");
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      video.pause();
+      video.currentTime = Number(button.dataset.time) + 0.001; // within the frame, not on its edge
+      video.scrollIntoView({ block: "nearest" });
+      video.focus({ preventScroll: true });
+    });
+  });
 
   const players = [...document.querySelectorAll("[data-player]")];
   players.forEach(start);

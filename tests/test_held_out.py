@@ -1,0 +1,100 @@
+"""The held-out renders and their controls: what each protocol shows where, on a head trained for a moment."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talkhead_core.face.mesh_topology import FACE_OVAL
+from talkhead_core.metrics.regions import face_mask
+from talkhead_core.rendering.face_region import face_region
+from talkhead_core.rendering.held_out import HeldOutFrame, render_held_out
+from talkhead_core.rendering.portrait_renderer import PortraitRenderer
+from tests.synthetic_portrait import synthetic_portrait
+from tests.test_head_shell import shell_of
+from tests.test_training import _model, trainer
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[HeldOutFrame]:
+    run = trainer(tmp_path_factory.mktemp("held_out"), iterations=60)
+    run.train()
+    dataset, (_, codes) = run.dataset, shell_of(run.dataset)
+    frames = render_held_out(
+        PortraitRenderer(_model(run), dataset.track.camera(96)),
+        frames=dataset.frames,
+        plate=dataset.plate,
+        rotation=dataset.track.rotation,
+        translation_cm=dataset.track.translation_cm,
+        expression=dataset.track.expression,
+        lip_codes=codes,
+        held_out=dataset.held_out_ids,
+        train=dataset.train_ids,
+    )
+    return list(frames)
+
+
+def test_outside_the_head_region_every_head_protocol_is_the_recording(rendered: list[HeldOutFrame]) -> None:
+    recorded = synthetic_portrait().frames
+    for frame in rendered:
+        outside = frame.region == 0
+        assert outside.any()
+        for name in ("head", "wrong_audio", "static_mouth", "retrieval", "portrait"):
+            assert np.abs(getattr(frame, name)[outside].astype(int) - recorded[frame.frame_id][outside]).max() <= 1, name
+
+
+def test_portrait_replaces_less_of_the_recording_than_head(rendered: list[HeldOutFrame]) -> None:
+    recorded = synthetic_portrait().frames
+    for frame in rendered:
+        truth = recorded[frame.frame_id].astype(int)
+        pasted, whole = (np.abs(image.astype(int) - truth).max(axis=2) > 1 for image in (frame.portrait, frame.head))
+        assert 0 < pasted.sum() < whole.sum()
+        assert not (pasted & ~whole).sum() > 0.02 * pasted.sum(), "the face lies inside the head"
+
+
+def test_the_still_mouth_moves_with_the_head_alone(tmp_path: Path) -> None:
+    run = trainer(tmp_path, iterations=20)
+    run.train()
+    dataset, (_, codes) = run.dataset, shell_of(run.dataset)
+    held = np.full(3, dataset.held_out_ids[0])  # one pose, three times; only the speech differs
+
+    def render(speech: np.ndarray) -> list[HeldOutFrame]:
+        rotation, translation = (np.repeat(part[held[:1]], len(dataset.frames), axis=0) for part in _pose(dataset))
+        return list(
+            render_held_out(
+                PortraitRenderer(_model(run), dataset.track.camera(96)),
+                frames=dataset.frames,
+                plate=dataset.plate,
+                rotation=rotation,
+                translation_cm=translation,
+                expression=np.zeros_like(dataset.track.expression),
+                lip_codes=speech,
+                held_out=np.array([held[0], held[0] + 1]),
+                train=dataset.train_ids,
+            )
+        )
+
+    loud = codes.copy()
+    loud[dataset.held_out_ids] += 2.0
+    quiet, spoken = render(codes)[0], render(loud)[0]
+    assert np.array_equal(quiet.static_mouth, spoken.static_mouth), "what is said in the held-out frames does not reach it"
+    assert not np.array_equal(quiet.head, spoken.head)
+
+
+def _pose(dataset) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+    return dataset.track.rotation, dataset.track.translation_cm
+
+
+def test_the_face_region_is_the_oval_of_the_posed_mesh() -> None:
+    dataset = synthetic_portrait()
+    shell, codes = shell_of(dataset)
+    track, camera, frame = dataset.track, dataset.track.camera(256), 7
+    region = face_region(shell, camera, track.rotation[frame], track.translation_cm[frame], codes[frame], 4.0)[..., 0]
+    points = camera.project(shell.displaced(codes[frame])[:468] @ track.rotation[frame].T + track.translation_cm[frame])
+    expected = face_mask(points, 256, 256)
+    assert np.mean((region > 0) != expected) < 0.005
+    inner = np.full((468, 2), np.nan)
+    centre = points[list(FACE_OVAL)].mean(axis=0)
+    inner[list(FACE_OVAL)] = centre + 0.8 * (points[list(FACE_OVAL)] - centre)
+    assert region[face_mask(inner, 256, 256)].min() == 1.0, "soft at its edge alone"
+    assert 0.0 < region[(region > 0) & (region < 1)].mean() < 1.0

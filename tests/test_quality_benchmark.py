@@ -1,0 +1,189 @@
+"""The benchmark a third party reruns: equal time, nothing done twice, consent asked for, the table made from the result alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks import speakers
+from benchmarks.benchmark_runs import TRAINING, BenchmarkRun, budgeted, calibration_params, code_sha256, resolved
+from benchmarks.speakers_table import tables, write_table
+from flows.speaker_registration import consent_from_statement
+from talkhead_core.artifacts import read_json
+
+ROOT = Path(__file__).parents[1]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+_TOY = """
+import pathlib, sys, yaml
+name, speaker = sys.argv[0].rsplit("/", 1)[1][:-3], sys.argv[2]
+if pathlib.Path("broken").exists() and name == "denoise":
+    sys.exit("denoise: the toy is broken; mend it")
+with open("ran.txt", "a") as log:
+    log.write(name + " ")
+folder = pathlib.Path("data", speaker, name)
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "made").write_text(str(yaml.safe_load(open("params.yaml"))[name]))
+"""
+STAGES = ("ingest", "denoise", "landmarks")
+
+
+def _run(root: Path, params: dict[str, Any], said: list[str]) -> BenchmarkRun:
+    return BenchmarkRun(root=root, speaker="ada", params=params, profile="cpu", config="talkhead", made_from="clip", say=said.append)
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> BenchmarkRun:
+    """A run whose stages are toys: `python -m` looks in the working directory first."""
+    root = tmp_path / "run"
+    (root / "tasks").mkdir(parents=True)
+    (root / "tasks" / "__init__.py").write_text("")
+    for name in (*STAGES, "segment"):
+        (root / "tasks" / f"{name}.py").write_text(_TOY)
+    (tmp_path / "clip.mp4").write_bytes(b"clip")
+    run = _run(root, PARAMS, [])
+    run.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests", synthetic=True))
+    return run
+
+
+def _ran(run: BenchmarkRun) -> list[str]:
+    log = run.root / "ran.txt"
+    names = log.read_text().split() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return names
+
+
+def test_what_was_done_is_not_done_again(toy: BenchmarkRun) -> None:
+    (toy.root / "broken").write_text("")
+    with pytest.raises(RuntimeError, match="denoise: the toy is broken; mend it"):
+        toy.run(STAGES)
+    assert _ran(toy) == ["ingest"]
+    (toy.root / "broken").unlink()
+    first = toy.run(STAGES)
+    assert _ran(toy) == ["denoise", "landmarks"], "it picks up where it stood"
+    assert toy.run(STAGES) == first and _ran(toy) == []
+    assert toy.seconds(STAGES) > 0
+
+
+def test_another_parameter_runs_what_rests_on_it(toy: BenchmarkRun) -> None:
+    signature = toy.run(STAGES)
+    _ran(toy)
+    other = _run(toy.root, {**PARAMS, "denoise": {"method": "none"}}, [])
+    assert other.run(STAGES) != signature
+    assert _ran(toy) == ["denoise", "landmarks"]
+    assert other.run(["segment"], upstream="of another clip") != other.run(["segment"], upstream="of this clip")
+
+
+def test_a_run_takes_what_another_prepared(toy: BenchmarkRun, tmp_path: Path) -> None:
+    toy.run(STAGES)
+    second = _run(tmp_path / "second", PARAMS, [])
+    second.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests"))
+    second.use(toy, STAGES)
+    second.use(toy, STAGES)
+    assert (second.folder("landmarks") / "made").read_text() == (toy.folder("landmarks") / "made").read_text()
+    assert read_json(second.folder("raw") / "consent.json")["who"] == "nobody"
+
+
+@pytest.mark.parametrize("minutes", [0.5, 7.0])
+def test_every_configuration_gets_the_same_time(toy: BenchmarkRun, minutes: float) -> None:
+    seconds_a_step = {"train_coarse": 0.02, "train_fine": 0.05, "train_torso": 0.01}
+    for stage, seconds in seconds_a_step.items():
+        rows = {"step": [50, 100, 150], "seconds": [9.0 + 50 * seconds, 9.0 + 100 * seconds, 9.0 + 150 * seconds]}  # 9 s of compiling
+        toy.folder(stage).mkdir(parents=True)
+        pd.DataFrame(rows).to_parquet(toy.folder(stage) / "history.parquet")
+    params = budgeted(PARAMS, "cpu", "talkhead", toy, minutes)
+    steps = {stage: resolved(params, "cpu", "talkhead", stage)[section]["iterations"] for stage, section in TRAINING.items()}
+    assert sum(steps[stage] * seconds_a_step[stage] for stage in steps) == pytest.approx(60 * minutes, rel=0.01)
+    wanted = {stage: resolved(PARAMS, "cpu", "talkhead", stage)[section]["iterations"] for stage, section in TRAINING.items()}
+    assert steps["train_coarse"] / steps["train_fine"] == pytest.approx(wanted["train_coarse"] / wanted["train_fine"], rel=0.01)
+
+
+def test_calibration_is_short_and_changes_nothing_else() -> None:
+    short = calibration_params(PARAMS, "talkhead")
+    assert resolved(short, "full", "talkhead", "train_coarse")["head"]["iterations"] == 150
+    assert resolved(short, "full", "talkhead", "train_coarse")["size_px"] == resolved(PARAMS, "full", "talkhead", "train_coarse")["size_px"]
+    assert PARAMS["configs"]["talkhead"]["train_coarse"] == {}, "the repository's parameters are left alone"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--clips", "CLIPS"], "give --consent"),
+        (["--clips", "CLIPS/none"], "is no folder"),
+        (["--clips", "CLIPS/empty", "--consent", "Ada, tests"], "holds no video"),
+        (["--clips", "CLIPS", "--consent", "Ada"], "who agreed and what for"),
+        (["--clips", "CLIPS", "--consent", "Ada, tests", "--config", "none-such"], "params.yaml has no none-such among its configs"),
+        (["--clips", "CLIPS", "--consent", "Ada, tests", "--minutes", "0"], "above 0"),
+    ],
+)
+def test_what_cannot_work_is_one_line(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.mp4").write_bytes(b"")
+    out = ["--out", str(tmp_path / "r.json"), "--document", str(tmp_path / "d.md"), "--work", str(tmp_path / "work")]
+    assert speakers.main([word.replace("CLIPS", str(tmp_path)) for word in words] + out) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_code_of_another_stage_does_not_count() -> None:
+    hashes = {stage: code_sha256(stage) for stage in ("ingest", "train_coarse", "report")}
+    assert len({*hashes.values(), code_sha256()}) == 4 and all(len(digest) == 64 for digest in hashes.values())
+
+
+def _results() -> dict[str, Any]:
+    own = {"psnr_head": 28.123, "ssim": 0.9312, "ci95": {"psnr_head": [27.5, 28.9]}}
+    run = {
+        "protocols": {"head/self": own, "full/self": {"psnr_full": 25.5}},
+        "comparisons": {"head/self - head/static_mouth": {"psnr_mouth": 1.25, "ci95": {"psnr_mouth": [0.5, 2.0]}}},
+        "not_available": {"lpips": "needs weights"},
+        "steps": dict.fromkeys(TRAINING, 10),
+        "training_minutes": 0.5,
+        "training_stages_wall_minutes": 1.0,
+        "preparation_wall_minutes": 0.7,
+        "render_seconds_a_frame": 0.25,
+        "size_px": 256,
+    }
+    machine = {
+        "processor": "P",
+        "cores": 2,
+        "memory_gib": 8.0,
+        "load_before": 0.1,
+        "gpu": None,
+        "python": "3.11.7",
+        "packages": {"torch": "2"},
+    }
+    clip = {"sha256": "0" * 64, "source_px": "512x512", "clip_px": 512, "frames": 500, "seconds": 20.0}
+    settings = {"minutes": 0.5, "profile": "cpu", "code_sha256": "f" * 64}
+    return {
+        "machine": machine,
+        "settings": settings,
+        "clips": {"ada": {"clip": clip, "runs": {"talkhead": run}}},
+        "failures": {"bob talkhead": "no face"},
+    }
+
+
+def test_the_table_names_machine_protocols_controls_and_failures(tmp_path: Path) -> None:
+    text = tables(_results())
+    assert "P, 2 cores, 8.0 GiB" in text and "torch 2" in text and "0.5 minutes of training steps each" in text
+    assert "| ada | talkhead | 28.12 [27.50, 28.90] | – |" in text
+    assert "mouth over head/static_mouth, dB" in text and "| – | 1.25 [0.50, 2.00] | – | – | 25.50 |" in text
+    assert "lpips (needs weights)" in text and "Failed: bob talkhead: no face" in text
+    widths = {block.count("|") for block in text.splitlines() if block.startswith("| ada")}
+    assert len(widths) == 3, "three tables, each row as wide as its head"
+    document = tmp_path / "d.md"
+    write_table(_results(), document)
+    document.write_text(document.read_text() + "What to take from it: a lot.\n")
+    write_table({**_results(), "failures": {}}, document)
+    assert document.read_text().endswith("What to take from it: a lot.\n") and "no face" not in document.read_text()
+
+
+def test_the_documented_table_is_the_measured_one() -> None:
+    result = ROOT / "benchmarks" / "results" / "speakers.json"
+    if not result.is_file():
+        pytest.skip("no result of the benchmark here: make benchmark CLIPS=folder")
+    assert tables(read_json(result)) in (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
