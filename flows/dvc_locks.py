@@ -40,16 +40,25 @@ def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
     """
     lock, copy = workspace.root / "dvc.lock", workspace.private / "dvc.lock.good"
     if lock.exists() and _content(lock) is None:
-        good = _content(copy)
-        if good is None:
-            raise TalkheadError("dvc.lock is not valid and no copy was kept; remove it (results come back from DVC's run cache)")
-        write_text(lock, good)
+        _restore(workspace, lock, copy)
     try:
         yield
     finally:
         content = _content(lock)
-        if content is not None and content != _content(copy):
+        if content is not None and content != _text(copy):
             write_text(copy, content)
+
+
+def _restore(workspace: Workspace, lock: Path, copy: Path) -> None:
+    guard = workspace.root / ".dvc" / "tmp" / "lock"
+    guard.parent.mkdir(parents=True, exist_ok=True)
+    with _guarded(guard):  # a DVC at work may be in the middle of writing it
+        if _content(lock) is not None:
+            return
+        good = _content(copy)
+        if good is None:
+            raise TalkheadError("dvc.lock is not valid and no copy was kept; remove it (results come back from DVC's run cache)")
+        write_text(lock, good)
 
 
 def release_dead_holders(workspace: Workspace) -> None:
@@ -95,10 +104,18 @@ def _guarded(path: Path) -> Iterator[None]:
         guard.close()
 
 
-def _content(path: Path) -> str | None:
+def _text(path: Path) -> str | None:
     try:
-        text = path.read_text(encoding="utf-8")
-        valid = isinstance(yaml.load(text, Loader=_LOADER), dict)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _content(path: Path) -> str | None:
+    """The file's text when it is a YAML mapping, else None."""
+    text = _text(path)
+    try:
+        valid = text is not None and isinstance(yaml.load(text, Loader=_LOADER), dict)
+    except yaml.YAMLError:
         return None
     return text if valid else None

@@ -1,0 +1,108 @@
+"""Runs whose process or machine died are taken up again, at most ``MOST_RESCHEDULES`` times.
+
+Two automations on the server do it: one calls a run crashed that has not been heard of, one schedules a crashed run again. DVC
+makes the second attempt cheap: finished stages are skipped, trainings go on from their checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from prefect.automations import Automation
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.runtime import flow_run as this_run
+
+from flows.run_watch import ZOMBIE_SECONDS
+from talkhead_core.errors import TalkheadError
+
+__all__ = ["MOST_RESCHEDULES", "TAG", "limited_reschedules", "set_automations"]
+
+MOST_RESCHEDULES = 3
+TAG = "talkhead"
+_ZOMBIES = "talkhead: runs not heard of have crashed"
+_AGAIN = "talkhead: crashed runs are scheduled again"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def limited_reschedules(flow: Callable[P, R]) -> Callable[P, R]:
+    """A flow that refuses to start once it has crashed more often than is worth it."""
+
+    @wraps(flow)
+    def guarded(*arguments: P.args, **named: P.kwargs) -> R:
+        runs = _times_started()
+        if runs > 1 + MOST_RESCHEDULES:
+            raise TalkheadError(f"this run has crashed {runs - 1} times and is not tried again; its logs say what it did last")
+        return flow(*arguments, **named)
+
+    return guarded
+
+
+def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
+    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before."""
+    ours = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
+    tagged = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
+    zombies = Automation(
+        name=_ZOMBIES,
+        description=f"A run that sends no heartbeat for {zombie_seconds:.0f} s is dead: its machine died or lost its network.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                "prefect.flow-run.Completed",
+                "prefect.flow-run.Failed",
+                "prefect.flow-run.Cancelled",
+                "prefect.flow-run.Crashed",
+            },  # fmt: skip
+            match=ours,
+            match_related=tagged,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=zombie_seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                force=False, state=StateType.CRASHED, name="Crashed", message="Nothing was heard of this run: its machine died."
+            )
+        ],
+    )
+    again = Automation(
+        name=_AGAIN,
+        description=f"At most {MOST_RESCHEDULES} times; the run itself counts.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"},
+            match=ours,
+            match_related=tagged,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
+            )
+        ],
+    )
+    with get_client(sync_client=True) as client:
+        for old in client._client.post("/automations/filter", json={}).json():  # noqa: SLF001 - the client has no call for it
+            if old["name"] in (_ZOMBIES, _AGAIN):
+                client._client.delete(f"/automations/{old['id']}")  # noqa: SLF001
+    zombies.create()
+    again.create()
+
+
+def _times_started() -> int:
+    if this_run.id is None:
+        return 1
+    with get_client(sync_client=True) as client:
+        found: Any = client.read_flow_run(this_run.id)  # type: ignore[arg-type]
+    return int(found.run_count)
