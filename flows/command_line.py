@@ -14,11 +14,15 @@ from flows.command_output import JsonOption, tell
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dubbing import dub, dub_all, dub_if_changed, read_manifest
 from flows.model_commands import models
+from flows.model_versions import add_version, read_history
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
 from flows.speaker_runs import bring_up_to_date
 from flows.stage_display import StageDisplay
 from flows.stage_graph import read_stage_graph
 from flows.stage_status import speaker_status
+from flows.store_commands import store
+from flows.version_commands import versions
+from flows.version_workspace import make_version_workspace
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent
 from talkhead_core.errors import ConsentError, InputError, TalkheadError
@@ -35,6 +39,8 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.add_typer(store, name="store")
+app.add_typer(versions, name="versions")
 
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
@@ -199,6 +205,8 @@ def status(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
 def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, display: StageDisplay) -> list[Path]:
     targets = _dub_targets(audios, out or workspace.root / "out" / speaker)
     bring_up_to_date(workspace, speaker, display.show)
+    if read_history(workspace, speaker) is not None:  # who runs it by hand wants what it makes
+        make_version_workspace(workspace, speaker, add_version(workspace, speaker, "talkhead run"))
     for audio, target in targets:
         dub_if_changed(workspace, speaker, audio, target, display.show)
     return [target for _, target in targets]

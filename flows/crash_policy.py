@@ -26,6 +26,7 @@ __all__ = ["MOST_RESCHEDULES", "TAG", "limited_reschedules", "set_automations"]
 
 MOST_RESCHEDULES = 3
 TAG = "talkhead"
+_PAUSE = timedelta(seconds=10)  # the shortest that Prefect takes
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
 
@@ -79,12 +80,15 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
         name=_AGAIN,
         description=f"At most {MOST_RESCHEDULES} times; the run itself counts.",
         trigger=EventTrigger(
-            expect={"prefect.flow-run.Crashed"},
+            # not at once: a worker that is handed a run which it has not done clearing away stops working altogether
+            after={"prefect.flow-run.Crashed"},
+            expect={f"prefect.flow-run.{state}" for state in ("AwaitingRetry", "Scheduled", "Pending", "Running")},
             match=ours,
             match_related=tagged,
             for_each={"prefect.resource.id"},
-            posture=Posture.Reactive,
+            posture=Posture.Proactive,
             threshold=1,
+            within=_PAUSE,
         ),
         actions=[
             ChangeFlowRunState(

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from flows.model_versions import is_trained, read_history, trained_outputs
 from flows.stage_runs import Outcome, StageEvent, run_task
+from flows.version_workspace import workspace_in_use
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.consent import read_consent
 from talkhead_core.errors import InputError, TalkheadError
-from talkhead_core.speakers import read_yaml, registered_speaker
+from talkhead_core.speakers import registered_speaker
 
-__all__ = ["DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+__all__ = ["DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "dub_signature", "read_manifest"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +39,16 @@ class DubResult:
     error: str | None = None
 
 
-def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
-    """Make the speaker say ``audio`` in a process of its own.
+def dub(
+    workspace: Workspace,
+    speaker: str,
+    audio: Path,
+    out: Path,
+    show: Callable[[StageEvent], None],
+    *,
+    timeout_s: float | None = None,
+) -> None:
+    """Make the speaker say ``audio`` in a process of its own, with the model version in use.
 
     Raises:
         TalkheadError: the speaker is not trained or has not agreed, or the dub failed.
@@ -47,19 +57,29 @@ def dub(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callab
     read_consent(workspace.stage_folder(speaker, "raw") / "consent.json", speaker).check(speaker)
     if not audio.is_file():
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
-    if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():
+    source, _ = workspace_in_use(workspace, speaker)
+    if not is_trained(source, speaker):
         raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
-    run_task(workspace, "dub", ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve()], show)
+    arguments: list[str | Path] = ["--speaker", speaker, "--audio", audio.resolve(), "--out", out.resolve()]
+    run_task(source, "dub", arguments, show, timeout_s=timeout_s)
 
 
-def dub_if_changed(workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None]) -> None:
+def dub_if_changed(
+    workspace: Workspace,
+    speaker: str,
+    audio: Path,
+    out: Path,
+    show: Callable[[StageEvent], None],
+    *,
+    timeout_s: float | None = None,
+) -> None:
     """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters and code."""
     record = workspace.private / "dubs" / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]}.json"
-    signature = _signature(workspace, speaker, audio) if audio.is_file() else ""
+    signature = dub_signature(workspace, speaker, audio) if audio.is_file() else ""
     if out.is_file() and record.is_file() and read_json(record) == {"signature": signature, "out_sha256": _sha256(out)}:
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
-    dub(workspace, speaker, audio, out, show)
+    dub(workspace, speaker, audio, out, show, timeout_s=timeout_s)
     write_json(record, {"signature": signature, "out_sha256": _sha256(out)})
 
 
@@ -94,17 +114,17 @@ def _row(manifest: Path, folder: Path, line: int, row: dict[str, str | None]) ->
     return ManifestRow(speaker=values["speaker"], audio=manifest.parent / values["audio"], out=folder / out)
 
 
-def _signature(workspace: Workspace, speaker: str, audio: Path) -> str:
-    """A hash of all that a dub is made from: the speech, the speaker's artifacts, the parameters and the code."""
-    digest = hashlib.sha256()
-    lock = read_yaml(workspace.root / "dvc.lock") if (workspace.root / "dvc.lock").exists() else {}
-    for stage, entry in sorted((lock.get("stages") or {}).items()):
-        if stage.endswith(f"@{speaker}"):
-            digest.update(repr([(out["path"], out.get("md5")) for out in entry.get("outs", [])]).encode())
+def dub_signature(workspace: Workspace, speaker: str, audio: Path) -> str:
+    """A hash of all that a dub is made from: the speech, the model in use, the parameters and the code; the same on every machine."""
+    history = read_history(workspace, speaker)
+    version = history.version() if history else None
+    outputs = version.outputs if version else trained_outputs(workspace, speaker)
+    digest = hashlib.sha256(repr((sorted(outputs.items()), version.params if version else "")).encode())
     code = [*sorted((workspace.root / "talkhead_core").rglob("*.py")), workspace.root / "tasks" / "dub.py"]
     raw = workspace.stage_folder(speaker, "raw") / "consent.json"
-    for path in [audio, workspace.params, raw, *code]:
+    for path in [workspace.params, raw, *code]:
         digest.update(f"{path.name} {_sha256(path)}\n".encode() if path.is_file() else b"missing\n")
+    digest.update(_sha256(audio).encode())  # not its name, which differs between machines
     return digest.hexdigest()
 
 

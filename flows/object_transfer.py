@@ -20,7 +20,7 @@ from flows.object_store import SHA256_KEY, ObjectInfo, ObjectStore, ObjectUri, s
 from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.progress import Progress, silent
 
-__all__ = ["download", "upload"]
+__all__ = ["download", "download_if_changed", "upload"]
 
 _MOST_PARTS = 10_000
 _CHUNK_BYTES = 1 << 20
@@ -99,6 +99,15 @@ def download(store: ObjectStore, uri: ObjectUri, path: Path, *, progress: Progre
         raise TalkheadError(f"{uri}: what arrived is not what was uploaded; try again")
     partial.replace(path)
     return info
+
+
+def download_if_changed(store: ObjectStore, uri: ObjectUri, path: Path) -> bool:
+    """As :func:`download`, unless ``path`` holds the same content; returns whether anything came."""
+    there = store.head(uri)
+    if there is not None and path.is_file() and path.stat().st_size == there.size and there.sha256 == _sha256(path):
+        return False
+    download(store, uri, path)
+    return True
 
 
 def _parts(size: int, part_bytes: int) -> list[_Part]:

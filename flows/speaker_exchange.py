@@ -11,8 +11,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from flows.model_versions import history_file
 from flows.object_store import ObjectUri
-from flows.object_transfer import download, upload
+from flows.object_transfer import download_if_changed, upload
 from flows.store_settings import SharedStore, shared_store
 from flows.workspace import Workspace
 from talkhead_core.artifacts import write_text
@@ -35,11 +36,12 @@ def publish_speaker(workspace: Workspace, name: str) -> None:
     folder, video = shared.speakers / name, workspace.root / speaker.video
     raw = workspace.stage_folder(name, "raw")
     upload(shared.store, raw / "consent.json", folder / "consent.json")
-    upload(shared.store, video, folder / video.name)
-    versions = workspace.root / "data" / name / "versions.json"
-    if versions.is_file():
-        upload(shared.store, versions, folder / "versions.json")
-    shared.store.write(folder / "speaker.json", json.dumps(asdict(speaker)).encode())
+    recording = f"{_sha256(video)}{video.suffix}"
+    upload(shared.store, video, folder / "recordings" / recording)
+    history = history_file(workspace, name)
+    if history.is_file():
+        upload(shared.store, history, folder / "history.json")
+    shared.store.write(folder / "speaker.json", json.dumps({**asdict(speaker), "recording": recording}).encode())
 
 
 def fetch_speaker(workspace: Workspace, name: str) -> None:
@@ -57,13 +59,14 @@ def fetch_speaker(workspace: Workspace, name: str) -> None:
     record = shared.store.read(folder / "speaker.json")
     if record is None:
         raise InputError(f"speaker {name!r} is not in {shared.speakers}; start the run from the control workspace")
-    speaker = Speaker(**json.loads(record))
+    entry = dict(json.loads(record))
+    recording = folder / "recordings" / str(entry.pop("recording"))
+    speaker = Speaker(**entry)
     raw = workspace.stage_folder(name, "raw")
     _take(shared, folder / "consent.json", raw / "consent.json")
     video = workspace.root / speaker.video
-    if not _same(shared, folder / video.name, video):
-        download(shared.store, folder / video.name, video)
-    _take(shared, folder / "versions.json", workspace.root / "data" / name / "versions.json")
+    download_if_changed(shared.store, recording, video)
+    _take(shared, folder / "history.json", history_file(workspace, name))
     with workspace.locked("speakers"):
         speakers = read_speakers(workspace.speakers)
         if speakers.get(name) != speaker:
@@ -79,9 +82,6 @@ def _take(shared: SharedStore, uri: ObjectUri, path: Path) -> None:
         write_text(path, content.decode())
 
 
-def _same(shared: SharedStore, uri: ObjectUri, path: Path) -> bool:
-    there = shared.store.head(uri)
-    if there is None or not path.is_file() or path.stat().st_size != there.size:
-        return False
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == there.sha256
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
+from flows.dvc_locks import kept_dvc_lock
 from flows.gpu_slots import gpu_slot
 from flows.prefect_listener import StageListener, artifact_key
 from flows.shared_cache import SharedCache
@@ -64,13 +65,14 @@ def run_graph(workspace: Workspace, speaker: str, shared: SharedCache) -> list[d
     Raises:
         StageFailedError: a stage failed; those that do not depend on it have ended.
     """
-    current = {row.stage: row.up_to_date for row in speaker_status(workspace, speaker)}
+    with kept_dvc_lock(workspace):
+        current = {row.stage: row.up_to_date for row in speaker_status(workspace, speaker)}
     futures: dict[str, PrefectFuture[Any]] = {}
     for node in read_stage_graph(workspace.root):
         stage_task: Any = run_stage.with_options(
             name=node.name,
             description=node.description,
-            tags=[node.kind, speaker],
+            tags=[node.kind],
             retries=node.retries,
             retry_condition_fn=worth_retrying,
         )

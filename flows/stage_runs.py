@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -98,10 +98,13 @@ def reproduce(
         TalkheadError: the disk is too full to start.
     """
     release_dead_holders(workspace)
-    check_free_space(workspace, speaker, stages)
     options = [*(["--single-item"] if alone else []), *(["--pull"] if pull else [])]
     command = ["dvc", "--wait-for-lock", "repro", *options, *(f"{stage}@{speaker}" for stage in stages)]
-    with kept_dvc_lock(workspace), started(command, workspace.root) as process, _Transcript(workspace, speaker) as transcript:
+    with ExitStack() as stack:
+        stack.enter_context(kept_dvc_lock(workspace))
+        check_free_space(workspace, speaker, stages)
+        process = stack.enter_context(started(command, workspace.root))
+        transcript = stack.enter_context(_Transcript(workspace, speaker))
         assert process.stdout is not None
         with _deadline(process, timeout_s) as late:
             for line in process.stdout:

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # imports nothing heavy: fifteen of these run in every test
 _TOY = """
-import hashlib, os, pathlib, sys, time, yaml
+import hashlib, json, os, pathlib, sys, time, yaml
 
 def run(name, speaker, inputs, outputs):
     params = yaml.load(pathlib.Path("params.yaml").read_text(), Loader=yaml.CSafeLoader)
@@ -31,7 +31,8 @@ def run(name, speaker, inputs, outputs):
     digest = hashlib.sha256(repr((params[name], params["profiles"][profile][name])).encode())
     for path in inputs:
         digest.update(pathlib.Path(path.replace("SPEAKER", speaker)).read_bytes())
-    seconds = float(os.environ.get(f"TOY_{name.upper()}_SECONDS", "0"))
+    slow = pathlib.Path(f"toy_{name}_seconds.txt")
+    seconds = float(slow.read_text() if slow.exists() else os.environ.get(f"TOY_{name.upper()}_SECONDS", "0"))
     for step in range(4):
         print(f"PROGRESS {step + 1}/4 0s toy", flush=True)
         time.sleep(seconds / 4)
@@ -40,7 +41,14 @@ def run(name, speaker, inputs, outputs):
     for path in outputs:
         target = pathlib.Path(path.replace("SPEAKER", speaker))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(f'"{digest.hexdigest()}"')
+        target.write_text(_scores(speaker, digest) if target.name == "metrics.json" else f'"{digest.hexdigest()}"')
+
+def _scores(speaker, digest):
+    # a recording "good 31.5" scores 31.5 dB
+    words = next(pathlib.Path("data", speaker, "raw").glob("video.*")).read_text().split()
+    psnr = float(words[1]) if len(words) > 1 and words[1][0].isdigit() else 30.0
+    scores = {"psnr_face": psnr, "lmd_px512": 2.0}
+    return json.dumps({"protocols": {"head/self": scores}, "toy": digest.hexdigest()})
 """
 
 _STAGE = """
