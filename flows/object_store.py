@@ -30,6 +30,7 @@ _ADVICE = {
     "SignatureDoesNotMatch": "the secret key is wrong; check AWS_SECRET_ACCESS_KEY or the profile",
     "404": "check the bucket's name and the key",
 }
+_TAKEN_FOR_A_NEW_BUCKET = ("MalformedXML", "BucketAlreadyExists", "BucketAlreadyOwnedByYou")  # by stores that know no lifecycle
 _UNKNOWN_CALLS = ("NotImplemented", "MethodNotAllowed", "501", "405")
 
 
@@ -63,7 +64,7 @@ class ObjectStoreConfig:
         server_side_encryption: ``AES256``, ``aws:kms`` or None for the bucket's default.
         kms_key_id: the key for ``aws:kms``; None: the account's.
         storage_class: such as ``STANDARD_IA``; None: the bucket's default.
-        part_mb: files larger than this go in parts of this size.
+        part_mib: files larger than this go in parts of this size.
         parallel_parts: parts on their way at once.
         attempts: how often a request is tried.
         lifecycle: what the store removes by itself, once it is told.
@@ -74,7 +75,7 @@ class ObjectStoreConfig:
     server_side_encryption: Literal["AES256", "aws:kms"] | None = None
     kms_key_id: str | None = None
     storage_class: str | None = None
-    part_mb: int = 16
+    part_mib: int = 16
     parallel_parts: int = 4
     attempts: int = 5
     lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
@@ -85,7 +86,7 @@ class ObjectStoreConfig:
         )
         require(self.server_side_encryption in (None, "AES256", "aws:kms"), "server_side_encryption must be AES256, aws:kms or null")
         require(self.kms_key_id is None or self.server_side_encryption == "aws:kms", "kms_key_id needs server_side_encryption aws:kms")
-        require(5 <= self.part_mb <= 5000, f"part_mb must be 5 to 5000, not {self.part_mb}")
+        require(5 <= self.part_mib <= 5000, f"part_mib must be 5 to 5000, not {self.part_mib}")
         require(1 <= self.parallel_parts <= 64, f"parallel_parts must be 1 to 64, not {self.parallel_parts}")
         require(1 <= self.attempts <= 20, f"attempts must be 1 to 20, not {self.attempts}")
 
@@ -257,7 +258,12 @@ class ObjectStore:
                     raise
                 old = []
             rules = [*(one for one in old if one.get("ID") != rule["ID"]), rule]
-            self.client.put_bucket_lifecycle_configuration(Bucket=prefix.bucket, LifecycleConfiguration={"Rules": rules})
+            try:
+                self.client.put_bucket_lifecycle_configuration(Bucket=prefix.bucket, LifecycleConfiguration={"Rules": rules})
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _TAKEN_FOR_A_NEW_BUCKET:
+                    raise NotAvailableError(f"{prefix}: this store has no lifecycle rules; set them in the store's own tools") from error
+                raise
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from talkhead_core.progress import Progress, silent
 
 __all__ = ["download", "download_if_changed", "upload"]
 
+_CANNOT_LIST = ("NoSuchUpload", "NotImplemented", "MethodNotAllowed")  # what simpler stores answer: every upload starts anew
 _MOST_PARTS = 10_000
 _CHUNK_BYTES = 1 << 20
 _TYPES = {".mp4": "video/mp4", ".html": "text/html", ".json": "application/json", ".wav": "audio/wav", ".csv": "text/csv"}
@@ -58,7 +59,7 @@ def upload(store: ObjectStore, path: Path, uri: ObjectUri, *, metadata: dict[str
     if there is not None and there.size == path.stat().st_size and all(there.metadata.get(key) == value for key, value in kept.items()):
         return False
     arguments = {"Metadata": kept, "ContentType": _TYPES.get(path.suffix, "application/octet-stream"), **store.config.put_arguments}
-    size, part_bytes = path.stat().st_size, store.config.part_mb * 1_000_000
+    size, part_bytes = path.stat().st_size, store.config.part_mib * 2**20
     with store_errors(uri):
         if size <= part_bytes:
             with path.open("rb") as file:
@@ -153,7 +154,14 @@ def _upload_parts(
 
 def _unfinished(store: ObjectStore, uri: ObjectUri) -> tuple[str | None, dict[int, str]]:
     """The newest upload of this object that was begun and not finished, with the parts that it has: number -> MD5."""
-    uploads = store.client.list_multipart_uploads(Bucket=uri.bucket, Prefix=uri.key).get("Uploads", [])
+    from botocore.exceptions import ClientError
+
+    try:
+        uploads = store.client.list_multipart_uploads(Bucket=uri.bucket, Prefix=uri.key).get("Uploads", [])
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _CANNOT_LIST:
+            raise
+        return None, {}
     mine = sorted((one for one in uploads if one["Key"] == uri.key), key=lambda one: str(one.get("Initiated", "")))
     if not mine:
         return None, {}
