@@ -109,7 +109,8 @@ class SharedCache:
         if not run_file.is_file():
             raise TalkheadError(f"{target}: DVC kept no record of this run; run 'dvc push --run-cache' by hand")
         store = self._shared.store
-        objects = [(self._cache_file(out["md5"]), self._shared.dvc / _object_name(out["md5"])) for out in entry["outs"]]
+        hashes = {out["md5"] for out in entry["outs"]}
+        objects = [(self._cache_file(md5), self._shared.dvc / _object_name(md5)) for md5 in sorted(hashes)]
         with ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(lambda pair: upload(store, *pair), objects))
         # the record last, so that nobody finds a run whose results are still on their way
