@@ -50,13 +50,16 @@ user = {user}
 swift_dir = {folder}
 log_level = WARNING
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes
+    symlink proxy-logging proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 allow_account_management = true
 account_autocreate = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
+[filter:proxy-logging]
+use = egg:swift#proxy_logging
 [filter:gatekeeper]
 use = egg:swift#gatekeeper
 [filter:healthcheck]

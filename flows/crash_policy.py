@@ -6,10 +6,7 @@ makes the second attempt cheap: finished stages are skipped, trainings go on fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
@@ -17,34 +14,15 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
-from prefect.runtime import flow_run as this_run
 
-from flows.run_watch import ZOMBIE_SECONDS
-from talkhead_core.errors import TalkheadError
+from flows.run_watch import MOST_RESCHEDULES, ZOMBIE_SECONDS
 
-__all__ = ["MOST_RESCHEDULES", "TAG", "limited_reschedules", "set_automations"]
+__all__ = ["TAG", "set_automations"]
 
-MOST_RESCHEDULES = 3
 TAG = "talkhead"
 _PAUSE = timedelta(seconds=10)  # the shortest that Prefect takes
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def limited_reschedules(flow: Callable[P, R]) -> Callable[P, R]:
-    """A flow that refuses to start once it has crashed more often than is worth it."""
-
-    @wraps(flow)
-    def guarded(*arguments: P.args, **named: P.kwargs) -> R:
-        runs = _times_started()
-        if runs > 1 + MOST_RESCHEDULES:
-            raise TalkheadError(f"this run has crashed {runs - 1} times and is not tried again; its logs say what it did last")
-        return flow(*arguments, **named)
-
-    return guarded
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
@@ -102,11 +80,3 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
                 client._client.delete(f"/automations/{old['id']}")  # noqa: SLF001
     zombies.create()
     again.create()
-
-
-def _times_started() -> int:
-    if this_run.id is None:
-        return 1
-    with get_client(sync_client=True) as client:
-        found: Any = client.read_flow_run(this_run.id)  # type: ignore[arg-type]
-    return int(found.run_count)

@@ -14,7 +14,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run as this_run
 
-from flows.crash_policy import MOST_RESCHEDULES, TAG
+from flows.crash_policy import TAG
+from flows.run_watch import MOST_RESCHEDULES
 
 __all__ = ["ended_well", "failure_of", "run_deployments"]
 

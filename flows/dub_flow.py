@@ -16,7 +16,6 @@ from prefect.runtime import deployment as this_deployment
 from prefect.states import Completed, State
 
 from flows.code_version import check_code_version, code_version
-from flows.crash_policy import limited_reschedules
 from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dub_batch import BatchRow, batch_rows, grouped, is_remote
 from flows.dub_delivery import deliver_dub
@@ -41,7 +40,6 @@ _SHARE = "talkhead-dub-share/machine"
 
 
 @flow(name="talkhead-dub", flow_run_name="dub {out}", persist_result=False)
-@limited_reschedules
 def talkhead_dub(
     manifest: str | None = None,
     audio: str | None = None,
@@ -103,7 +101,6 @@ def talkhead_dub(
 
 
 @flow(name="talkhead-dub-share", flow_run_name="dubs of {speaker}", persist_result=False)
-@limited_reschedules
 def talkhead_dub_share(speaker: str, rows: list[dict[str, str]], code: str | None = None, timeout_s: float | None = None) -> None:
     """Dub one speaker's part of a batch on this machine; failed dubs are told in the table, and do not fail the run.
 

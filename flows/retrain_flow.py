@@ -6,7 +6,6 @@ held-out frames as the one in use, dubs go on being made with the old one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,6 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.crash_policy import limited_reschedules
 from flows.incoming import Arrival, arrivals, remember, remembered, take_in
 from flows.model_versions import add_version, is_trained, read_history
 from flows.prefect_listener import StageListener
@@ -44,23 +42,23 @@ class _Night:
 
 
 @flow(name="talkhead-retrain", flow_run_name="retrain from {incoming}", persist_result=False)
-@limited_reschedules
 def talkhead_retrain(
     incoming: str = "incoming",
     tolerance: float = 0.0,
-    higher: Sequence[str] = PromotionRule.higher,
-    lower: Sequence[str] = PromotionRule.lower,
+    higher: list[str] | None = None,
+    lower: list[str] | None = None,
 ) -> None:
     """Take in what is new in ``incoming``, train it, and promote each model that scores at least as well as the one in use.
 
     Args:
         incoming: a folder (relative to the workspace) or ``s3://`` prefix with a folder for each speaker.
         tolerance: the share of the old score by which a new one may be worse.
-        higher: held-out scores that must not fall.
-        lower: held-out scores that must not rise.
+        higher: held-out scores that must not fall; by default the face's PSNR.
+        lower: held-out scores that must not rise; by default the distance of the lips' landmarks.
     """
     workspace, night = Workspace.here(), _Night()
-    rule = PromotionRule(higher=tuple(higher), lower=tuple(lower), tolerance=tolerance)
+    chosen = {name: tuple(value) for name, value in (("higher", higher), ("lower", lower)) if value is not None}
+    rule = PromotionRule(tolerance=tolerance, **chosen)
     with watched_run(), workspace.locked("retrain"):  # the clock and an event may start it at once
         taken = _take_in_all(workspace, incoming, night)
         failures = bring_speakers_up_to_date(workspace, list(taken)) if taken else {}

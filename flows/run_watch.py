@@ -1,4 +1,6 @@
-"""A run that the server has given up ends itself: else a machine cut off from the network would go on beside its own replacement.
+"""A run minds whether it may still run: not for ever after crashes, and not when the server has given it up.
+
+Otherwise a machine cut off from the network would go on beside its own replacement.
 
 The server calls a run crashed when it has not heard of it for ``ZOMBIE_SECONDS`` and lets another machine take it. Before that,
 after ``SECONDS_ALONE`` without an answer of the server, the run kills itself, with all its stages. Likewise at once when the
@@ -18,8 +20,11 @@ import psutil
 from prefect import get_client, get_run_logger
 from prefect.runtime import flow_run as this_run
 
-__all__ = ["SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
+from talkhead_core.errors import TalkheadError
 
+__all__ = ["MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
+
+MOST_RESCHEDULES = 3
 ZOMBIE_SECONDS = 90.0
 SECONDS_ALONE = 60.0
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -28,13 +33,19 @@ _EXIT_CODE = 75  # what sendmail and its kin call "try again later"
 
 @contextmanager
 def watched_run() -> Iterator[None]:
-    """End this process and its children when the server has given up this flow run; for runs of a deployment."""
+    """End this process and its children when the server has given up this flow run; for runs of a deployment.
+
+    Raises:
+        TalkheadError: the run has crashed more often than it is tried again.
+    """
     run_id = this_run.id
     if run_id is None or os.environ.get("PREFECT__FLOW_RUN_ID") != str(run_id):  # no worker has started it
         yield
         return
     with get_client(sync_client=True) as client:
         run_count = client.read_flow_run(run_id).run_count  # type: ignore[arg-type]
+    if run_count > 1 + MOST_RESCHEDULES:
+        raise TalkheadError(f"this run has crashed {run_count - 1} times and is not tried again; its logs say what it did last")
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(str(run_id), run_count, stop, get_run_logger()), daemon=True)
     watcher.start()

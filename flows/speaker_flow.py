@@ -8,7 +8,6 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.code_version import check_code_version
-from flows.crash_policy import limited_reschedules
 from flows.run_watch import watched_run
 from flows.shared_cache import SharedCache
 from flows.speaker_exchange import fetch_speaker
@@ -18,11 +17,10 @@ from talkhead_core.speakers import check_speaker_name, registered_speaker
 
 __all__ = ["talkhead_speaker"]
 
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)  # the stages of one speaker that may run at once
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)  # one works, others wait for what they depend on
 
 
 @flow(name="talkhead-speaker", flow_run_name="speaker {speaker}", task_runner=_RUNNER, persist_result=False)
-@limited_reschedules
 def talkhead_speaker(speaker: str, code: str | None = None) -> None:
     """Bring every stage of ``speaker`` up to date on this machine.
 

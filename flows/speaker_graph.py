@@ -6,6 +6,7 @@ DVC did: ``Ran``, ``Restored`` or ``Unchanged``.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from prefect import task
@@ -27,6 +28,7 @@ from talkhead_core.artifacts import read_json
 __all__ = ["publish_results", "run_graph", "run_stage", "worth_retrying"]
 
 _RETRY_DELAY_S = 5.0
+_ONE_AT_A_TIME = threading.Lock()  # a stage uses every core, and two DVCs in one workspace wait for each other
 _PROTOCOL = "head/self"
 _FIGURES = ("psnr_face", "psnr_mouth", "ssim_face", "lmd_px512", "mouth_opening_r", "mouth_opening_sd_ratio")
 
@@ -50,7 +52,7 @@ def run_stage(speaker: str, stage: str, up_to_date: bool, node: StageNode, share
     """
     if up_to_date:
         return Completed(name=Outcome.UNCHANGED)
-    with StageListener(stage, speaker) as listener, gpu_slot(needed=node.kind == "gpu"):
+    with StageListener(stage, speaker) as listener, _ONE_AT_A_TIME, gpu_slot(needed=node.kind == "gpu"):
         pull = shared.available
         for event in reproduce(Workspace.here(), speaker, [stage], alone=True, pull=pull, timeout_s=node.timeout_s):
             listener(event)

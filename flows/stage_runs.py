@@ -90,7 +90,8 @@ def reproduce(
         speaker: a registered speaker.
         stages: the stages wanted.
         alone: run only these, for a caller that orders the stages itself.
-        pull: take what another machine has made from the DVC remote instead of running it again.
+        pull: take what another machine has made from the DVC remote instead of running it again, as far as its runs are known
+            here (``SharedCache.fetch``).
         timeout_s: end it all after so long; None: never.
 
     Raises:
@@ -99,7 +100,8 @@ def reproduce(
     """
     release_dead_holders(workspace)
     options = [*(["--single-item"] if alone else []), *(["--pull"] if pull else [])]
-    command = ["dvc", "--wait-for-lock", "repro", *options, *(f"{stage}@{speaker}" for stage in stages)]
+    dvc = [sys.executable, "-m", "flows.dvc_with_fetched_runs"] if pull else ["dvc"]
+    command = [*dvc, "--wait-for-lock", "repro", *options, *(f"{stage}@{speaker}" for stage in stages)]
     with ExitStack() as stack:
         stack.enter_context(kept_dvc_lock(workspace))
         check_free_space(workspace, speaker, stages)

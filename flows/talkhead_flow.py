@@ -15,7 +15,6 @@ from prefect.runtime import deployment as this_deployment
 from prefect.states import Completed, State
 
 from flows.code_version import code_version
-from flows.crash_policy import limited_reschedules
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dubbing import dub_if_changed
@@ -32,7 +31,6 @@ __all__ = ["bring_speakers_up_to_date", "talkhead"]
 
 
 @flow(name="talkhead", flow_run_name="talkhead {speaker}", persist_result=False)
-@limited_reschedules
 def talkhead(speaker: str = DEMO_SPEAKER) -> None:
     """Bring every stage of each speaker up to date; the demo speaker is made first when it is not there, and dubbed last.
 

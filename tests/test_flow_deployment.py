@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.crash_policy import MOST_RESCHEDULES
 from flows.gpu_slots import limit_name
 from flows.model_versions import read_history
+from flows.run_watch import MOST_RESCHEDULES
 from flows.stage_graph import read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent, statement_hash, write_consent

@@ -82,11 +82,10 @@ def _run_on(workspace: Workspace, speaker: str) -> dict[str, Outcome]:
     shared = SharedCache(workspace, speaker)
     shared.fetch()
     outcomes: dict[str, Outcome] = {}
-    for stage in STAGES:
-        for event in reproduce(workspace, speaker, [stage], alone=True, pull=True):
-            if event.outcome is not None:
-                outcomes[event.stage] = event.outcome
-        shared.push_later(f"{stage}@{speaker}")
+    for event in reproduce(workspace, speaker, STAGES, pull=True):
+        if event.outcome is not None:
+            outcomes[event.stage] = event.outcome
+            shared.push_later(f"{event.stage}@{speaker}")
     shared.finish()
     return outcomes
 
