@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["child_environment", "hand_over", "started"]
+__all__ = ["child_environment", "end_group", "hand_over", "started"]
 
 _PR_SET_PDEATHSIG = 1
 _SECONDS_TO_END = 10.0
@@ -56,7 +56,7 @@ def started(command: Sequence[str | Path], root: Path) -> Iterator[subprocess.Po
     try:
         yield process
     finally:
-        _end_group(process)
+        end_group(process)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -84,7 +84,7 @@ def _end_with_parent() -> Callable[[], None] | None:
     return ask_for_signal
 
 
-def _end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: subprocess.Popen[str]) -> None:
     """Interrupt, then kill, whatever is left of the process group; interrupted stages remove what they had half written."""
     for number, seconds in ((signal.SIGINT, _SECONDS_TO_END), (signal.SIGKILL, None)):
         if process.poll() is not None and number is signal.SIGINT:

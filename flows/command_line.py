@@ -16,15 +16,19 @@ from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_dem
 from flows.dubbing import DubFrame, dub, dub_all, dub_if_changed, read_manifest
 from flows.evaluation_commands import add_evaluation_commands
 from flows.model_commands import CommercialSafeOption, models, refuse_non_commercial
+from flows.model_versions import add_version, read_history
 from flows.speaker_registration import Registration, consent_from_document, consent_from_statement, register
 from flows.speaker_runs import bring_up_to_date
 from flows.stage_display import StageDisplay
 from flows.stage_graph import read_stage_graph
 from flows.stage_status import speaker_status
+from flows.store_commands import store
 from flows.task_commands import existing_file, hand_over_to
+from flows.version_commands import versions
+from flows.version_workspace import make_version_workspace
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent
-from talkhead_core.errors import ConsentError, TalkheadError, said_of_the_system
+from talkhead_core.errors import ConsentError, InputError, TalkheadError, said_of_the_system
 from talkhead_core.speakers import check_speaker_name
 
 __all__ = ["app", "main"]
@@ -42,6 +46,8 @@ app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("consent")(consent_command)
 app.command("forget")(forget_command)
+app.add_typer(store, name="store")
+app.add_typer(versions, name="versions")
 
 _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
@@ -199,8 +205,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Say where a video comes from: its credentials, and the invisible mark; 1 when nothing says so or it was changed."""
-    arguments = [str(_existing(file).resolve()), *(["--trust", str(_existing(trust).resolve())] if trust is not None else [])]
-    _hand_over("verify", [*arguments, *(["--json"] if as_json else [])])
+    arguments = [str(existing_file(file).resolve()), *(["--trust", str(existing_file(trust).resolve())] if trust is not None else [])]
+    hand_over_to("verify", [*arguments, *(["--json"] if as_json else [])])
 
 
 @app.command()
@@ -223,6 +229,8 @@ def status(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
 def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, display: StageDisplay) -> list[Path]:
     targets = _dub_targets(audios, out or workspace.root / "out" / speaker)
     bring_up_to_date(workspace, speaker, display.show)
+    if read_history(workspace, speaker) is not None:  # who runs it by hand wants what it makes
+        make_version_workspace(workspace, speaker, add_version(workspace, speaker, "talkhead run"))
     for audio, target in targets:
         dub_if_changed(workspace, speaker, audio, target, display.show)
     return [target for _, target in targets]

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+from flows.model_versions import is_trained, read_history, trained_outputs
 from flows.stage_runs import Outcome, StageEvent, StageFailedError, run_task
+from flows.version_workspace import workspace_in_use
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.consent import read_consent
 from talkhead_core.errors import InputError, TalkheadError
-from talkhead_core.speakers import read_yaml, registered_speaker
+from talkhead_core.speakers import registered_speaker
 
-__all__ = ["DubFrame", "DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "read_manifest"]
+__all__ = ["DubFrame", "DubResult", "ManifestRow", "dub", "dub_all", "dub_if_changed", "dub_signature", "read_manifest"]
 
 
 class DubFrame(StrEnum):
@@ -46,9 +48,16 @@ class DubResult:
 
 
 def dub(
-    workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], options: Sequence[str] = ()
+    workspace: Workspace,
+    speaker: str,
+    audio: Path,
+    out: Path,
+    show: Callable[[StageEvent], None],
+    options: Sequence[str] = (),
+    *,
+    timeout_s: float | None = None,
 ) -> None:
-    """Make the speaker say ``audio`` in a process of its own, and write the dub's page beside it.
+    """Make the speaker say ``audio`` in a process of its own, with the model version in use, and write the dub's page beside it.
 
     ``options`` are further ones of ``tasks.dub``. A page that cannot be written is said and leaves the dub alone.
 
@@ -59,26 +68,34 @@ def dub(
     read_consent(workspace.stage_folder(speaker, "raw") / "consent.json", speaker).check(speaker)
     if not audio.is_file():
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
-    if not (workspace.stage_folder(speaker, "train_torso") / "model.safetensors").is_file():
+    source, _ = workspace_in_use(workspace, speaker)
+    if not is_trained(source, speaker):
         raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
     made_from: list[str | Path] = ["--speaker", speaker, "--audio", audio.resolve()]
-    run_task(workspace, "dub", [*made_from, "--out", out.resolve(), *options], show)
+    run_task(source, "dub", [*made_from, "--out", out.resolve(), *options], show, timeout_s=timeout_s)
     try:
-        run_task(workspace, "report_dub", [*made_from, "--video", out.resolve()], show)
+        run_task(source, "report_dub", [*made_from, "--video", out.resolve()], show, timeout_s=timeout_s)
     except StageFailedError as error:
         show(StageEvent(stage="report_dub", line=str(error)))
 
 
 def dub_if_changed(
-    workspace: Workspace, speaker: str, audio: Path, out: Path, show: Callable[[StageEvent], None], options: Sequence[str] = ()
+    workspace: Workspace,
+    speaker: str,
+    audio: Path,
+    out: Path,
+    show: Callable[[StageEvent], None],
+    options: Sequence[str] = (),
+    *,
+    timeout_s: float | None = None,
 ) -> None:
     """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters, options and code."""
     record = workspace.private / "dubs" / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]}.json"
-    signature = _signature(workspace, speaker, audio, options) if audio.is_file() else ""
+    signature = dub_signature(workspace, speaker, audio, options) if audio.is_file() else ""
     if out.is_file() and record.is_file() and read_json(record) == {"signature": signature, "out_sha256": _sha256(out)}:
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
-    dub(workspace, speaker, audio, out, show, options)
+    dub(workspace, speaker, audio, out, show, options, timeout_s=timeout_s)
     write_json(record, {"signature": signature, "out_sha256": _sha256(out)})
 
 
@@ -113,20 +130,20 @@ def _row(manifest: Path, folder: Path, line: int, row: dict[str, str | None]) ->
     return ManifestRow(speaker=values["speaker"], audio=manifest.parent / values["audio"], out=folder / out)
 
 
-def _signature(workspace: Workspace, speaker: str, audio: Path, options: Sequence[str]) -> str:
-    """A hash of all that a dub is made from: the speech, the speaker's artifacts, the parameters, the options and the code."""
-    digest = hashlib.sha256(repr(list(options)).encode())
-    lock = read_yaml(workspace.root / "dvc.lock") if (workspace.root / "dvc.lock").exists() else {}
-    for stage, entry in sorted((lock.get("stages") or {}).items()):
-        if stage.endswith(f"@{speaker}"):
-            digest.update(repr([(out["path"], out.get("md5")) for out in entry.get("outs", [])]).encode())
+def dub_signature(workspace: Workspace, speaker: str, audio: Path, options: Sequence[str] = ()) -> str:
+    """A hash of all that a dub is made from: speech, model in use, parameters, options and code; the same on every machine."""
+    history = read_history(workspace, speaker)
+    version = history.version() if history else None
+    outputs = version.outputs if version else trained_outputs(workspace, speaker)
+    digest = hashlib.sha256(repr((sorted(outputs.items()), version.params if version else "", list(options))).encode())
     code = [
         *sorted((workspace.root / "talkhead_core").rglob("*.py")),
         *(workspace.root / "tasks" / name for name in ("dub.py", "provenance.py")),
     ]
     raw = workspace.stage_folder(speaker, "raw") / "consent.json"
-    for path in [audio, workspace.params, raw, *code]:
+    for path in [workspace.params, raw, *code]:
         digest.update(f"{path.name} {_sha256(path)}\n".encode() if path.is_file() else b"missing\n")
+    digest.update(_sha256(audio).encode())  # not its name, which differs between machines
     return digest.hexdigest()
 
 

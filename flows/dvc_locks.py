@@ -38,18 +38,27 @@ def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
     """Restore ``dvc.lock`` from the kept copy if it is spoiled now, or set it aside, and keep a new copy when the block ends."""
     lock, copy = workspace.root / "dvc.lock", workspace.private / "dvc.lock.good"
     if lock.exists() and _content(lock) is None:
+        _restore(workspace, lock, copy)
+    try:
+        yield
+    finally:
+        content = _content(lock)
+        if content is not None and content != _text(copy):
+            write_text(copy, content)
+
+
+def _restore(workspace: Workspace, lock: Path, copy: Path) -> None:
+    guard = workspace.root / ".dvc" / "tmp" / "lock"
+    guard.parent.mkdir(parents=True, exist_ok=True)
+    with _guarded(guard):  # a DVC at work may be in the middle of writing it
+        if _content(lock) is not None:
+            return
         good = _content(copy)
         if good is not None:
             write_text(lock, good)
         else:  # stages that had run come back from the run cache
             copy.parent.mkdir(parents=True, exist_ok=True)
             lock.replace(copy.with_name("dvc.lock.spoiled"))
-    try:
-        yield
-    finally:
-        content = _content(lock)
-        if content is not None and content != _content(copy):
-            write_text(copy, content)
 
 
 def release_dead_holders(workspace: Workspace) -> None:
@@ -95,11 +104,19 @@ def _guarded(path: Path) -> Iterator[None]:
         guard.close()
 
 
-def _content(path: Path) -> str | None:
+def _text(path: Path) -> str | None:
     try:
-        text = path.read_text(encoding="utf-8")
-        valid = _is_lock(yaml.load(text, Loader=_LOADER))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _content(path: Path) -> str | None:
+    """The file's text when it is a lock as DVC writes it, else None."""
+    text = _text(path)
+    try:
+        valid = text is not None and _is_lock(yaml.load(text, Loader=_LOADER))
+    except yaml.YAMLError:
         return None
     return text if valid else None
 

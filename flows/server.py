@@ -1,4 +1,4 @@
-"""``make up`` and ``make down``: a Prefect server and a worker for this machine, on the loopback interface only.
+"""``make up`` and ``make down``: a Prefect server and two workers for this machine, on the loopback interface only.
 
 Everything of theirs lies in ``.talkhead/prefect``; ``prefect.toml`` tells the ``prefect`` command in this folder where the
 server is, and goes away with it.
@@ -26,7 +26,8 @@ from talkhead_core.errors import TalkheadError
 
 __all__ = ["down", "up"]
 
-POOL = "machines"
+_POOLS = {"control": "8", "machines": "1"}  # runs at once: those that only start others, and those that work
+_PROCESSES = ("control", "machines", "server")  # in the order in which they are stopped
 _PORT = 4200
 _SECONDS_TO_START = 180.0
 _SECONDS_TO_STOP = 15.0
@@ -36,11 +37,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def up(port: int = _PORT) -> None:
-    """Start the server and a worker, deploy every flow, and return."""
+    """Start the server and a worker for each pool, deploy every flow, and return."""
     workspace = Workspace.here()
     with workspace.locked("server"):
         running = _running(workspace)
-        if len(running) == 2:
+        if len(running) == len(_PROCESSES):
             _say(f"already up: {_address(int(read_json(_record(workspace))['port']))}")
             return
         _stop(workspace, running)
@@ -52,9 +53,10 @@ def up(port: int = _PORT) -> None:
             server = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
             processes["server"] = _start(workspace, "server", server, environment)
             _wait_until_healthy(workspace, port, int(processes["server"]["pid"]))
-            _prefect(workspace, ["work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
-            _prefect(workspace, ["--no-prompt", "deploy", "--all"], environment)
-            processes["worker"] = _start(workspace, "worker", ["worker", "start", "--pool", POOL, "--limit", "1"], environment)
+            _python(workspace, ["-m", "flows.server_setup"], environment)
+            _python(workspace, ["-m", "prefect", "--no-prompt", "deploy", "--all"], environment)
+            for pool, limit in _POOLS.items():
+                processes[pool] = _start(workspace, pool, ["worker", "start", "--pool", pool, "--limit", limit], environment)
         finally:
             write_json(_record(workspace), processes)
         write_text(workspace.root / "prefect.toml", f'[api]\nurl = "{_address(port)}/api"\n')
@@ -85,6 +87,8 @@ def _environment(workspace: Workspace, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(workspace.private / "prefect"),
         "PREFECT_API_URL": f"{_address(port)}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "DO_NOT_TRACK": "1",
         "TALKHEAD_ROOT": str(workspace.root),
         "PYTHONPATH": str(workspace.root),
@@ -107,12 +111,12 @@ def _start(workspace: Workspace, name: str, arguments: list[str], environment: d
     return {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
 
 
-def _prefect(workspace: Workspace, arguments: list[str], environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "prefect", *arguments]
+def _python(workspace: Workspace, arguments: list[str], environment: dict[str, str]) -> None:
+    command = [sys.executable, *arguments]
     result = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if result.returncode != 0:
         lines = (result.stderr or result.stdout).strip().splitlines()
-        raise TalkheadError(f"prefect {' '.join(arguments)} failed ({lines[-1] if lines else 'without a message'})")
+        raise TalkheadError(f"{' '.join(arguments[1:])} failed ({lines[-1] if lines else 'without a message'})")
 
 
 def _healthy(port: int) -> bool:
@@ -139,7 +143,7 @@ def _running(workspace: Workspace) -> dict[str, psutil.Process]:
     except FileNotFoundError:
         return {}
     found = {}
-    for name in ("worker", "server"):
+    for name in _PROCESSES:
         if name in record and psutil.pid_exists(record[name]["pid"]):
             process = psutil.Process(record[name]["pid"])
             if process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - record[name]["created"]) < 1:
@@ -148,7 +152,7 @@ def _running(workspace: Workspace) -> dict[str, psutil.Process]:
 
 
 def _stop(workspace: Workspace, running: dict[str, psutil.Process]) -> None:
-    """The worker first, with the runs it has started, then the server."""
+    """The workers first, with the runs they have started, then the server."""
     for process in running.values():
         family = [process, *process.children(recursive=True)]
         for number in (signal.SIGTERM, signal.SIGKILL):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flows.dvc_locks import kept_dvc_lock
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import StageEvent, reproduce
 from flows.workspace import Workspace
@@ -21,6 +20,6 @@ def bring_up_to_date(workspace: Workspace, speaker: str, show: Callable[[StageEv
     """
     busy = f"another talkhead is at work on speaker {speaker!r}; wait for it to end"
     stages = [node.name for node in read_stage_graph(workspace.root)]
-    with workspace.locked(f"run-{speaker}", refuse=busy), kept_dvc_lock(workspace):
+    with workspace.locked(f"run-{speaker}", refuse=busy):
         for event in reproduce(workspace, speaker, stages):
             show(event)

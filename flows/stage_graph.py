@@ -21,6 +21,7 @@ class StageNode:
         description: one line for people.
         kind: the kind of machine it likes: ``cpu`` or ``gpu``.
         retries: how often an orchestrator may try again.
+        timeout_s: the longest that it may take; None: as long as it likes.
         upstream: the stages whose outputs it reads, in the order of the file.
         inputs: paths it depends on, with ``${key}`` for the speaker.
         outputs: paths it writes, with ``${key}`` for the speaker.
@@ -31,6 +32,7 @@ class StageNode:
     description: str
     kind: str
     retries: int
+    timeout_s: float | None
     upstream: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -50,6 +52,7 @@ def read_stage_graph(root: Path) -> list[StageNode]:
             description=definition.get("desc", ""),
             kind=meta.get("kind", "cpu"),
             retries=int(meta.get("retries", 0)),
+            timeout_s=float(meta["timeout_s"]) if "timeout_s" in meta else None,
             upstream=tuple(dict.fromkeys(writer[path] for path in inputs if path in writer)),
             inputs=inputs,
             outputs=_outputs(definition),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from flows.child_process import started
-from flows.dvc_locks import release_dead_holders
+from flows.child_process import end_group, started
+from flows.dvc_locks import kept_dvc_lock, release_dead_holders
+from flows.free_space import check_free_space
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
 
@@ -36,7 +39,16 @@ class Outcome(StrEnum):
 
 
 class StageFailedError(TalkheadError):
-    """A stage of the graph failed; the message is the stage's own."""
+    """A stage of the graph failed; the message is the stage's own.
+
+    Args:
+        message: one line for a person.
+        worth_retrying: it stopped unexpectedly, and did not itself say what is wrong, which would be wrong again.
+    """
+
+    def __init__(self, message: str, *, worth_retrying: bool = False) -> None:
+        super().__init__(message)
+        self.worth_retrying = worth_retrying
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +74,15 @@ class StageEvent:
     line: str | None = None
 
 
-def reproduce(workspace: Workspace, speaker: str, stages: Sequence[str], *, alone: bool = False) -> Iterator[StageEvent]:
+def reproduce(
+    workspace: Workspace,
+    speaker: str,
+    stages: Sequence[str],
+    *,
+    alone: bool = False,
+    pull: bool = False,
+    timeout_s: float | None = None,
+) -> Iterator[StageEvent]:
     """Bring ``stages`` of ``speaker`` up to date, with all that they depend on.
 
     Args:
@@ -70,20 +90,54 @@ def reproduce(workspace: Workspace, speaker: str, stages: Sequence[str], *, alon
         speaker: a registered speaker.
         stages: the stages wanted.
         alone: run only these, for a caller that orders the stages itself.
+        pull: take what another machine has made from the DVC remote instead of running it again, as far as its runs are known
+            here (``SharedCache.fetch``).
+        timeout_s: end it all after so long; None: never.
 
     Raises:
         StageFailedError: a stage failed; what it wrote before is kept, and its log is named.
+        TalkheadError: the disk is too full to start.
     """
     release_dead_holders(workspace)
-    command = ["dvc", "--wait-for-lock", "repro", *(["--single-item"] if alone else []), *(f"{stage}@{speaker}" for stage in stages)]
-    with started(command, workspace.root) as process, _Transcript(workspace, speaker) as transcript:
+    options = [*(["--single-item"] if alone else []), *(["--pull"] if pull else [])]
+    dvc = [sys.executable, "-m", "flows.dvc_with_fetched_runs"] if pull else ["dvc"]
+    command = [*dvc, "--wait-for-lock", "repro", *options, *(f"{stage}@{speaker}" for stage in stages)]
+    with ExitStack() as stack:
+        stack.enter_context(kept_dvc_lock(workspace))
+        check_free_space(workspace, speaker, stages)
+        process = stack.enter_context(started(command, workspace.root))
+        transcript = stack.enter_context(_Transcript(workspace, speaker))
         assert process.stdout is not None
-        for line in process.stdout:
-            yield from transcript.read(line.rstrip("\n"))
-        code = process.wait()
+        with _deadline(process, timeout_s) as late:
+            for line in process.stdout:
+                yield from transcript.read(line.rstrip("\n"))
+            code = process.wait()
+        if late.is_set():
+            raise StageFailedError(f"{'/'.join(stages)}: stopped after {timeout_s:.0f} s, the most that it may take", worth_retrying=True)
         if code != 0:
-            raise StageFailedError(transcript.failure(code))
+            raise StageFailedError(transcript.failure(code), worth_retrying=transcript.stopped_unexpectedly)
         yield from transcript.end()
+
+
+@contextmanager
+def _deadline(process: Any, seconds: float | None) -> Iterator[threading.Event]:
+    """End the process group when the block takes longer; the event says whether that came to pass."""
+    late = threading.Event()
+    if seconds is None:
+        yield late
+        return
+
+    def end() -> None:
+        late.set()
+        end_group(process)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _parsed(stage: str, line: str) -> StageEvent:
@@ -95,7 +149,14 @@ def _parsed(stage: str, line: str) -> StageEvent:
     return StageEvent(stage=stage, line=line)
 
 
-def run_task(workspace: Workspace, task: str, arguments: Sequence[str | Path], show: Callable[[StageEvent], None]) -> list[str]:
+def run_task(
+    workspace: Workspace,
+    task: str,
+    arguments: Sequence[str | Path],
+    show: Callable[[StageEvent], None],
+    *,
+    timeout_s: float | None = None,
+) -> list[str]:
     """Run ``python -m tasks.<task> arguments``, a task that is not a stage of the graph, in a process of its own.
 
     Args:
@@ -103,6 +164,7 @@ def run_task(workspace: Workspace, task: str, arguments: Sequence[str | Path], s
         task: the module's name.
         arguments: its arguments.
         show: called with every event.
+        timeout_s: end it after so long; None: never.
 
     Returns:
         What it printed beside its progress.
@@ -112,7 +174,7 @@ def run_task(workspace: Workspace, task: str, arguments: Sequence[str | Path], s
     """
     show(StageEvent(stage=task))
     lines: list[str] = []
-    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process:
+    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process, _deadline(process, timeout_s) as late:
         assert process.stdout is not None
         for line in process.stdout:
             event = _parsed(task, line.rstrip("\n"))
@@ -120,8 +182,12 @@ def run_task(workspace: Workspace, task: str, arguments: Sequence[str | Path], s
             if event.line is not None:
                 lines.append(event.line)
         code = process.wait()
+    if late.is_set():
+        raise StageFailedError(f"{task}: stopped after {timeout_s:.0f} s, the most that it may take", worth_retrying=True)
     if code != 0:
-        raise StageFailedError(_own_error(task, lines) or f"{task}: stopped unexpectedly ({_exception(lines) or f'exit code {code}'})")
+        own = _own_error(task, lines)
+        unexpected = f"{task}: stopped unexpectedly ({_exception(lines) or f'exit code {code}'})"
+        raise StageFailedError(own or unexpected, worth_retrying=own is None)
     show(StageEvent(stage=task, outcome=Outcome.RAN))
     return lines
 
@@ -182,6 +248,11 @@ class _Transcript:
         if self._stage is not None:
             yield StageEvent(stage=self._stage, outcome=Outcome.RAN)
         self._close()
+
+    @property
+    def stopped_unexpectedly(self) -> bool:
+        """Whether the stage at work did not itself say what is wrong."""
+        return self._stage is None or _own_error(self._stage, self._last_lines) is None
 
     def failure(self, code: int) -> str:
         """One line: what the stage said last, or else what DVC said."""

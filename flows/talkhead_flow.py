@@ -1,153 +1,123 @@
-"""The Prefect flow ``talkhead``: the whole graph of one speaker, a task per stage, the edges taken from ``dvc.yaml``.
+"""The Prefect flow ``talkhead``: one speaker, several or all, each on a machine of its own where there are many.
 
-DVC is the only cache and decides what runs; Prefect orders, retries, shows and records. The states that tasks end in say what
-DVC did: ``Ran``, ``Restored`` or ``Unchanged``.
+The flow itself works in the control workspace and computes nothing heavy: it makes the demo speaker, starts a run of
+``talkhead-speaker`` for each speaker, and brings the results here.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_link_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture
+from prefect.runtime import deployment as this_deployment
 from prefect.states import Completed, State
-from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.code_version import code_version
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
+from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dubbing import dub_if_changed
-from flows.dvc_locks import kept_dvc_lock
-from flows.stage_graph import read_stage_graph
-from flows.stage_runs import Outcome, StageEvent, reproduce
-from flows.stage_status import speaker_status
+from flows.prefect_listener import StageListener
+from flows.run_watch import watched_run
+from flows.shared_results import restore_results
+from flows.speaker_exchange import publish_speaker
+from flows.speaker_flow import talkhead_speaker
 from flows.workspace import Workspace
+from talkhead_core.errors import TalkheadError
 from talkhead_core.speakers import check_speaker_name, read_speakers, registered_speaker
 
-__all__ = ["talkhead"]
-
-_SECONDS_BETWEEN_UPDATES = 2.0
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)  # the stages of one speaker that may run at once
+__all__ = ["bring_speakers_up_to_date", "talkhead"]
 
 
-@flow(name="talkhead", flow_run_name="talkhead {speaker}", task_runner=_RUNNER)
+@flow(name="talkhead", flow_run_name="talkhead {speaker}", persist_result=False)
 def talkhead(speaker: str = DEMO_SPEAKER) -> None:
-    """Bring every stage of ``speaker`` up to date; the demo speaker is made first when it is not there, and dubbed last.
+    """Bring every stage of each speaker up to date; the demo speaker is made first when it is not there, and dubbed last.
 
     Args:
-        speaker: a registered speaker, or ``demo``.
+        speaker: a registered speaker or ``demo``; several with commas between; ``all`` for every registered one.
     """
     workspace = Workspace.here()
-    check_speaker_name(speaker)
-    with workspace.locked(f"run-{speaker}", refuse=f"another talkhead is at work on speaker {speaker!r}"), kept_dvc_lock(workspace):
-        if speaker == DEMO_SPEAKER:
+    with watched_run():
+        names = _chosen(workspace, speaker)
+        if DEMO_SPEAKER in names:
             make_demo.submit().result()
-        registered_speaker(workspace.speakers, speaker)
-        rows = _run_graph(workspace, speaker)
-        if speaker == DEMO_SPEAKER:
+        for name in names:
+            registered_speaker(workspace.speakers, name)
+        failures = bring_speakers_up_to_date(workspace, names)
+        if DEMO_SPEAKER in names and DEMO_SPEAKER not in failures:
             dub_demo.submit().result()
-        _publish(workspace, speaker, rows)
+    if failures:
+        raise TalkheadError("; ".join(f"{name}: {why}" for name, why in failures.items()))
 
 
-@task(name="make_demo", task_run_name="make_demo", cache_policy=NO_CACHE, persist_result=False)
+def bring_speakers_up_to_date(workspace: Workspace, names: list[str]) -> dict[str, str]:
+    """Run ``talkhead-speaker`` for each, on the machines there are, and bring the results here; one that fails leaves others alone.
+
+    Returns:
+        Why, by the name of each speaker that failed.
+    """
+    if this_deployment.id is None:  # nobody to give runs to: they run here
+        for name in names:
+            talkhead_speaker(name)
+        return {}
+    logger: Any = get_run_logger()
+    failures: dict[str, str] = {}
+    for name in names:
+        publish_speaker(workspace, name)
+
+    def take(name: str, run: Any) -> None:
+        if ended_well(run):
+            restore.with_options(task_run_name=f"restore {name}").submit(name).wait()
+        else:
+            failures[name] = failure_of(run)
+            logger.error("%s: %s", name, failures[name])
+
+    version = code_version(workspace)
+    run_deployments("talkhead-speaker/machine", {name: {"speaker": name, "code": version} for name in names}, take)
+    rows = [{"speaker": name, "result": failures.get(name, "ok")} for name in names]
+    create_table_artifact(rows, key="speakers", description=f"{len(names) - len(failures)} of {len(names)} speakers are up to date")
+    return failures
+
+
+@task(name="make_demo", task_run_name="make_demo", cache_policy=NO_CACHE, persist_result=False, tags=["cpu"])
 def make_demo() -> State[Any]:
     """Make and register the demo speaker, in the profile that it has or else in ``demo``."""
     workspace = Workspace.here()
     known = read_speakers(workspace.speakers).get(DEMO_SPEAKER)
-    with _Listener("make_demo", DEMO_SPEAKER) as listener:
+    with StageListener("make_demo", DEMO_SPEAKER) as listener:
         make_demo_speaker(workspace, known.profile if known else DEMO_PROFILE, None, listener)
     return Completed(name=listener.outcome)
 
 
-@task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
-def run_stage(speaker: str, stage: str, up_to_date: bool) -> State[Any]:
-    """Run one stage of one speaker through DVC.
-
-    Args:
-        speaker: a registered speaker.
-        stage: the stage's name.
-        up_to_date: DVC has already said that neither it nor anything before it would run.
-    """
-    if up_to_date:
-        return Completed(name=Outcome.UNCHANGED)
-    with _Listener(stage, speaker) as listener:
-        for event in reproduce(Workspace.here(), speaker, [stage], alone=True):
-            listener(event)
-    return Completed(name=listener.outcome)
+@task(name="restore", cache_policy=NO_CACHE, persist_result=False, tags=["cpu"], retries=2, retry_delay_seconds=5)
+def restore(speaker: str) -> State[Any]:
+    """Bring what a machine has made of ``speaker`` into the control workspace."""
+    workspace = Workspace.here()
+    with workspace.locked(f"run-{speaker}"):
+        outcome = restore_results(workspace, speaker)
+    return Completed(name=outcome)
 
 
-@task(name="dub", task_run_name="dub", cache_policy=NO_CACHE, persist_result=False)
+@task(name="dub", task_run_name="dub", cache_policy=NO_CACHE, persist_result=False, tags=["gpu"])
 def dub_demo() -> State[Any]:
     """Make the demo speaker say its other speech."""
     workspace = Workspace.here()
     speech = demo_speech(workspace)
-    with _Listener("dub", DEMO_SPEAKER) as listener:
-        dub_if_changed(workspace, DEMO_SPEAKER, speech, workspace.root / "out" / DEMO_SPEAKER / f"{speech.stem}.mp4", listener)
+    video = workspace.root / "out" / DEMO_SPEAKER / f"{speech.stem}.mp4"
+    with StageListener("dub", DEMO_SPEAKER) as listener:
+        dub_if_changed(workspace, DEMO_SPEAKER, speech, video, listener)
+    create_link_artifact(video.as_uri(), link_text=video.name, key=f"dub-{DEMO_SPEAKER}")
     return Completed(name=listener.outcome)
 
 
-def _run_graph(workspace: Workspace, speaker: str) -> list[dict[str, Any]]:
-    """Submit a task per stage, each after those it depends on, and wait; returns a row per stage."""
-    current = {row.stage: row.up_to_date for row in speaker_status(workspace, speaker)}
-    futures: dict[str, PrefectFuture[Any]] = {}
-    for node in read_stage_graph(workspace.root):
-        stage_task: Any = run_stage.with_options(name=node.name, description=node.description, tags=[node.kind], retries=node.retries)
-        before = [futures[name] for name in node.upstream]
-        futures[node.name] = stage_task.submit(speaker, node.name, current[node.name], wait_for=before)
-    for future in futures.values():
-        future.wait()
-    rows = [{"stage": name, "state": future.state.name} for name, future in futures.items()]
-    for future in futures.values():
-        future.result()
-    return rows
-
-
-def _publish(workspace: Workspace, speaker: str, rows: list[dict[str, Any]]) -> None:
-    """Leave the stages' outcomes and the report with the run."""
-    create_table_artifact(rows, key=f"stages-{speaker}", description=f"What each stage of {speaker} did")
-    report = workspace.stage_folder(speaker, "report") / "report.html"
-    create_link_artifact(report.as_uri(), link_text=f"report of {speaker}", key=f"report-{speaker}")
-    for video in sorted((workspace.root / "out" / speaker).glob("*.mp4")):
-        create_link_artifact(video.as_uri(), link_text=video.name, key=f"dub-{speaker}")
-
-
-class _Listener:
-    """Takes the events of one stage to Prefect: progress to an artifact, its output to the run's log."""
-
-    def __init__(self, stage: str, speaker: str) -> None:
-        self.outcome = Outcome.UNCHANGED
-        self._title = f"{stage} of {speaker}"
-        self._logger: Any = get_run_logger()
-        self._artifact: Any = None
-        self._updated_s = 0.0
-
-    def __enter__(self) -> _Listener:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is None and self._artifact is not None:
-            update_progress_artifact(self._artifact, 100.0, description=f"{self._title}: {self.outcome}")
-
-    def __call__(self, event: StageEvent) -> None:
-        if event.outcome is not None:
-            self.outcome = event.outcome
-        elif event.done is not None and event.total:
-            self._show(100.0 * event.done / event.total, event)
-        elif event.line:
-            self._logger.info(event.line)
-
-    def _show(self, percent: float, event: StageEvent) -> None:
-        now = time.monotonic()
-        if now - self._updated_s < _SECONDS_BETWEEN_UPDATES:
-            return
-        self._updated_s = now
-        minutes, seconds = divmod(event.seconds_left or 0, 60)
-        description = f"{self._title}: {minutes}:{seconds:02d} left {event.note}".rstrip()
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(min(percent, 100.0), description=description)
-        else:
-            update_progress_artifact(self._artifact, min(percent, 100.0), description=description)
+def _chosen(workspace: Workspace, speaker: str) -> list[str]:
+    if speaker == "all":
+        names = list(read_speakers(workspace.speakers))
+        if not names:
+            raise TalkheadError("no speaker is registered; run 'talkhead run --speaker NAME --video FILE'")
+        return names
+    return [check_speaker_name(name.strip()) for name in speaker.split(",")]
 
 
 if __name__ == "__main__":

@@ -1,90 +1,77 @@
-"""``make up``, then ``prefect deployment run talkhead/full``, then ``make down``: on a real server, with toy stages."""
+"""``make up``, deployments run as a user runs them, and ``make down``: on a real server, with toy stages."""
 
 from __future__ import annotations
 
+import csv
 import json
-import socket
+import os
+import shutil
+import signal
 import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from flows.child_process import child_environment
+from flows.gpu_slots import limit_name
+from flows.model_versions import read_history
+from flows.run_watch import MOST_RESCHEDULES
 from flows.stage_graph import read_stage_graph
-from tests.toy_workspace import REPOSITORY, make_toy_workspace, ran, set_parameter
+from flows.workspace import Workspace
+from talkhead_core.consent import Consent, statement_hash, write_consent
+from tests.prefect_server import ask, run_deployment, server_up, task_states, wait_for, without_prefect
+from tests.toy_workspace import REPOSITORY, add_speaker, ran, set_parameter, talkhead
 
 STAGES = [node.name for node in read_stage_graph(REPOSITORY)]
+CRON_FOLDER = "nothing-comes-here"
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A toy workspace with server and worker up; gives its root and the address of the API."""
-    root = make_toy_workspace(tmp_path_factory.mktemp("deployment"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    _server(root, "up", "--port", str(port))
-    try:
-        yield root, f"http://127.0.0.1:{port}/api"
-    finally:
-        pids = [entry["pid"] for entry in json.loads((root / ".talkhead/server.json").read_text()).values() if isinstance(entry, dict)]
-        _server(root, "down")
-        assert not any(psutil.pid_exists(pid) for pid in pids)
-        assert not (root / "prefect.toml").exists()
+    """A toy workspace with server and workers up, and a cron schedule two minutes ahead beside the nightly one."""
+    with server_up(tmp_path_factory.mktemp("deployment")) as (root, api):
+        deployment = ask(api, "deployments/filter", flows={"name": {"any_": ["talkhead-retrain"]}})[0]
+        soon = datetime.now(UTC) + timedelta(minutes=2)
+        schedule = {"cron": f"{soon.minute} {soon.hour} * * *", "timezone": "UTC"}
+        ask(
+            api,
+            f"deployments/{deployment['id']}/schedules",
+            [{"schedule": schedule, "active": True, "parameters": {"incoming": CRON_FOLDER}}],
+        )
+        yield root, api
 
 
-def _server(root: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "flows.server", *arguments]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-
-
-def _run_deployment(root: Path, speaker: str) -> str:
-    """What a user types, without any setting of theirs; gives the command's output."""
-    environment = {name: value for name, value in child_environment().items() if not name.startswith("PREFECT")}
-    command = ["prefect", "deployment", "run", "talkhead/full", "-p", f"speaker={speaker}", "--watch"]
-    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    return result.stdout + result.stderr
-
-
-def _ask(api: str, path: str, **body: object) -> list[dict[str, object]]:
-    request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def _task_states(api: str, flow_run: str) -> dict[str, str]:
-    rows = _ask(api, "task_runs/filter", flow_runs={"name": {"any_": [flow_run]}}, sort="EXPECTED_START_TIME_ASC")
-    return {str(row["name"]): str(row["state_name"]) for row in rows}
+def _runs(api: str, name: str) -> list[dict[str, Any]]:
+    return list(ask(api, "flow_runs/filter", flow_runs={"name": {"any_": [name]}}, sort="EXPECTED_START_TIME_ASC"))
 
 
 def test_deployment_runs_the_whole_graph_of_the_demo(served: tuple[Path, str]) -> None:
     root, api = served
-    output = _run_deployment(root, "demo")
+    output = run_deployment(root, "talkhead/full", speaker="demo")
     assert "finished successfully" in output, output
-    states = _task_states(api, "talkhead demo")
-    assert states == {"make_demo": "Ran", **dict.fromkeys(STAGES, "Ran"), "dub": "Ran"}
+    assert task_states(api, "speaker demo") == dict.fromkeys(STAGES, "Ran")
+    states = task_states(api, "talkhead demo")
+    assert (states["make_demo"], states["restore demo"], states["dub"]) == ("Ran", "Unchanged", "Ran")
     assert set(ran(root)) == {"make_demo", *(f"{stage}@demo" for stage in STAGES), "dub@demo"}
     assert (root / "out/demo/speech.mp4").is_file()
-    artifacts = _ask(api, "artifacts/latest/filter")
-    assert {"stages-demo", "report-demo", "dub-demo"} <= {str(artifact["key"]) for artifact in artifacts}
-    rows = _ask(api, "task_runs/filter", task_runs={"name": {"any_": ["train_coarse"]}})
-    assert rows[0]["tags"] == ["gpu"]
+    artifacts = {str(artifact["key"]) for artifact in ask(api, "artifacts/latest/filter")}
+    assert {"stages-demo", "metrics-demo", "report-demo", "dub-demo", "speakers"} <= artifacts
+    rows = ask(api, "task_runs/filter", task_runs={"name": {"any_": ["train_coarse"]}})
+    assert set(rows[0]["tags"]) == {"gpu"}
 
 
 def test_only_what_changed_runs_and_unknown_speakers_fail_by_name(served: tuple[Path, str]) -> None:
     root, api = served
     set_parameter(root, "evaluate", "x", 2)
-    assert "finished successfully" in _run_deployment(root, "demo")
+    assert "finished successfully" in run_deployment(root, "talkhead/full", speaker="demo")
     assert ran(root)[:2] == ["evaluate@demo", "report@demo"]
-    assert "Failed" in _run_deployment(root, "nobody")
-    failed = _ask(api, "flow_runs/filter", flow_runs={"name": {"any_": ["talkhead nobody"]}})
+    assert "Failed" in run_deployment(root, "talkhead/full", speaker="nobody")
+    failed = ask(api, "flow_runs/filter", flow_runs={"name": {"any_": ["talkhead nobody"]}})
     assert "'nobody' is not registered" in str(failed[0]["state"])
 
 
@@ -93,3 +80,170 @@ def test_server_listens_on_the_loopback_only(served: tuple[Path, str]) -> None:
     port = int(api.split(":")[2].split("/")[0])
     listening = [each.laddr.ip for each in psutil.net_connections("tcp") if each.status == "LISTEN" and each.laddr.port == port]
     assert listening == ["127.0.0.1"]
+
+
+def test_server_knows_pools_automations_and_gpu(served: tuple[Path, str]) -> None:
+    _, api = served
+    assert {pool["name"] for pool in ask(api, "work_pools/filter")} >= {"control", "machines"}
+    names = [automation["name"] for automation in ask(api, "automations/filter")]
+    assert sum(name.startswith("talkhead: ") for name in names) == len(set(names)) == 3, names
+    limits = {limit["name"]: limit["limit"] for limit in ask(api, "v2/concurrency_limits/filter")}
+    assert limits[limit_name()] == 1
+
+
+def test_killed_run_is_taken_up_again(served: tuple[Path, str]) -> None:
+    root, api = served
+    add_speaker(root, "kit")
+    ran(root)
+    slow = root / "toy_segment_seconds.txt"
+    slow.write_text("60")
+    command = ["prefect", "deployment", "run", "talkhead-speaker/machine", "-p", "speaker=kit", "--tag", "talkhead"]
+    subprocess.run(command, cwd=root, env=without_prefect(), check=True, capture_output=True)
+    log = root / "ran.txt"
+    wait_for(lambda: log.exists() and "segment@kit" in log.read_text())
+    slow.unlink()
+    stage = _process(root, "tasks.segment")
+    os.kill(_flow_process(stage).pid, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(stage.pid) or stage.status() == psutil.STATUS_ZOMBIE, 20)
+    run = wait_for(lambda: next((run for run in _runs(api, "speaker kit") if run["state_name"] == "Completed"), None))
+    assert run["run_count"] == 2
+    expected = [*(f"{stage}@kit" for stage in STAGES), "segment@kit"]
+    assert sorted(line for line in ran(root) if line.endswith("@kit")) == sorted(expected), "only the stage in flight ran again"
+
+
+def test_run_that_keeps_crashing_is_given_up(served: tuple[Path, str]) -> None:
+    root, api = served
+    deployment = ask(api, "deployments/filter", flows={"name": {"any_": ["talkhead-speaker"]}})[0]
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    waiting = {"type": "SCHEDULED", "name": "AwaitingRetry", "state_details": {"scheduled_time": later}}
+    run = ask(api, f"deployments/{deployment['id']}/create_flow_run", parameters={"speaker": "demo"}, state=waiting)
+    for _ in range(1 + MOST_RESCHEDULES):
+        for state in ({"type": "RUNNING"}, {"type": "CRASHED"}, waiting):
+            ask(api, f"flow_runs/{run['id']}/set_state", state=state, force=True)
+    ask(api, f"flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
+
+    def ended() -> dict[str, Any] | None:
+        found = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})[0]
+        return found if found["state_type"] == "FAILED" else None
+
+    assert f"has crashed {1 + MOST_RESCHEDULES} times" in wait_for(ended)["state"]["message"]
+
+
+def test_batch_isolates_failures_and_makes_only_what_is_missing(served: tuple[Path, str]) -> None:
+    root, api = served
+    speech = root / "speech"
+    speech.mkdir()
+    for name, content in (("one.wav", b"one"), ("two.wav", b"two"), ("bad.wav", b"")):
+        (speech / name).write_bytes(content)
+    rows = [
+        ("demo", "one.wav", "demo/one.mp4"),
+        ("kit", "two.wav", "kit/two.mp4"),
+        ("kit", "bad.wav", "kit/bad.mp4"),
+        ("nobody", "one.wav", "x.mp4"),
+    ]
+    lines = [",".join(row) for row in [("speaker", "audio", "out"), *rows]]
+    (speech / "batch.csv").write_text("\n".join(lines) + "\n")
+    ran(root)
+    assert "Failed" in run_deployment(root, "talkhead-dub/batch", manifest="speech/batch.csv", out="dubs")
+    assert sorted(ran(root)) == ["dub@demo", "dub@kit"]
+    assert (root / "dubs/demo/one.mp4").is_file() and (root / "dubs/kit/two.mp4").is_file()
+    results = _results(root)
+    assert [result["result"] for result in results] == ["Ran", "Ran", "Failed", "Failed"]
+    assert "holds no audio" in results[2]["error"] and "'nobody' is not registered" in results[3]["error"]
+    (speech / "bad.wav").write_bytes(b"good now")
+    (speech / "batch.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert "finished successfully" in run_deployment(root, "talkhead-dub/batch", manifest="speech/batch.csv", out="dubs")
+    assert ran(root) == ["dub@kit"]
+    assert [result["result"] for result in _results(root)] == ["Unchanged", "Unchanged", "Ran"]
+    assert "dub-batch" in {str(artifact["key"]) for artifact in ask(api, "artifacts/latest/filter")}
+
+
+def test_event_starts_retraining_and_worse_models_are_not_promoted(served: tuple[Path, str]) -> None:
+    root, api = served
+    workspace = Workspace(root)
+    _arrive(root, "ida", "good 31")
+    _arrive(root, "jon", "no face")
+    shutil.rmtree(root / "incoming/eve", ignore_errors=True)
+    (root / "incoming/eve").mkdir()
+    (root / "incoming/eve/video.mp4").write_text("good 30")
+    run = _retrain_by_event(root, api, 1)
+    assert run["state_type"] == "FAILED" and "holds no face" in run["state"]["message"] and "consent" in run["state"]["message"]
+    history = read_history(workspace, "ida")
+    assert history is not None and history.current == 1 and history.version().scores["psnr_face"] == 31
+    _arrive(root, "ida", "good 30.5")
+    run = _retrain_by_event(root, api, 2)
+    assert run["state_type"] == "COMPLETED", "what was refused is not looked at again"
+    assert _current(workspace, "ida") == 1, "the new model scores worse"
+    (root / "speech.wav").write_bytes(b"speech")
+    old = _dubbed(root, "ida")
+    _arrive(root, "ida", "good 31.5")
+    _retrain_by_event(root, api, 3)
+    assert _current(workspace, "ida") == 2
+    assert _dubbed(root, "ida") != old
+    result = talkhead(root, "versions", "rollback", "--speaker", "ida")
+    assert result.returncode == 0 and _current(workspace, "ida") == 1, result.stderr
+    assert _dubbed(root, "ida") == old
+    listed = json.loads(talkhead(root, "versions", "list", "--speaker", "ida", "--json").stdout)
+    assert [(row["version"], row["in_use"], row["scores"]["psnr_face"]) for row in listed] == [(1, True, 31), (2, False, 31.5)]
+
+
+def test_cron_schedule_fires(served: tuple[Path, str]) -> None:
+    """Set when the server came up: by now, or soon, it has started a run by itself."""
+    _, api = served
+    run = wait_for(lambda: next((run for run in _runs(api, f"retrain from {CRON_FOLDER}") if run["state_type"] == "COMPLETED"), None), 200)
+    assert run["auto_scheduled"] and run["created_by"]["type"] == "SCHEDULE"
+
+
+def _process(root: Path, word: str) -> psutil.Process:
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()) == root and any(word in part for part in process.cmdline()) and "exec" not in process.cmdline():
+                return process
+        except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+            continue
+    raise AssertionError(f"no process of {word}")
+
+
+def _flow_process(stage: psutil.Process) -> psutil.Process:
+    """The process of the flow run that a stage works for: above it stands the worker."""
+    return next(parent for parent in stage.parents() if not any("dvc" in part for part in parent.cmdline()))
+
+
+def _results(root: Path) -> list[dict[str, str]]:
+    with (root / "dubs/results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _arrive(root: Path, speaker: str, video: str) -> None:
+    folder = root / "incoming" / speaker
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "video.mp4").write_text(video)
+    (folder / "speaker.yaml").write_text("profile: smoke\n")
+    write_consent(
+        folder / "consent.json", Consent(who="Ida", purpose="tests", given_on="2020-01-01", statement_sha256=statement_hash("yes"))
+    )
+
+
+def _retrain_by_event(root: Path, api: str, count: int) -> dict[str, Any]:
+    """Emit the event, and wait for the run that it starts."""
+    command = ["prefect", "event", "emit", "talkhead.speaker.added", "--resource-id", "talkhead.speaker.ida"]
+    subprocess.run(command, cwd=root, env=without_prefect(), check=True, capture_output=True)
+
+    def ended() -> list[dict[str, Any]]:
+        rows = ask(api, "flow_runs/filter", flows={"name": {"any_": ["talkhead-retrain"]}}, sort="EXPECTED_START_TIME_ASC")
+        mine = [row for row in rows if (row["created_by"] or {}).get("type") == "AUTOMATION"]
+        return mine if len(mine) == count and mine[-1]["state_type"] in ("COMPLETED", "FAILED") else []
+
+    return dict(wait_for(ended)[-1])
+
+
+def _current(workspace: Workspace, speaker: str) -> int:
+    history = read_history(workspace, speaker)
+    assert history is not None
+    return history.current
+
+
+def _dubbed(root: Path, speaker: str) -> str:
+    result = talkhead(root, "dub", "--speaker", speaker, "--audio", "speech.wav", "--out", "check.mp4")
+    assert result.returncode == 0, result.stderr
+    return (root / "check.mp4").read_text()

@@ -1,0 +1,82 @@
+"""Runs whose process or machine died are taken up again, at most ``MOST_RESCHEDULES`` times.
+
+Two automations on the server do it: one calls a run crashed that has not been heard of, one schedules a crashed run again. DVC
+makes the second attempt cheap: finished stages are skipped, trainings go on from their checkpoint.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prefect.automations import Automation
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+
+from flows.run_watch import MOST_RESCHEDULES, ZOMBIE_SECONDS
+
+__all__ = ["TAG", "set_automations"]
+
+TAG = "talkhead"
+_PAUSE = timedelta(seconds=10)  # the shortest that Prefect takes
+_ZOMBIES = "talkhead: runs not heard of have crashed"
+_AGAIN = "talkhead: crashed runs are scheduled again"
+
+
+def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
+    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before."""
+    ours = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
+    tagged = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
+    zombies = Automation(
+        name=_ZOMBIES,
+        description=f"A run that sends no heartbeat for {zombie_seconds:.0f} s is dead: its machine died or lost its network.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                "prefect.flow-run.Completed",
+                "prefect.flow-run.Failed",
+                "prefect.flow-run.Cancelled",
+                "prefect.flow-run.Crashed",
+            },  # fmt: skip
+            match=ours,
+            match_related=tagged,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=zombie_seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                force=False, state=StateType.CRASHED, name="Crashed", message="Nothing was heard of this run: its machine died."
+            )
+        ],
+    )
+    again = Automation(
+        name=_AGAIN,
+        description=f"At most {MOST_RESCHEDULES} times; the run itself counts.",
+        trigger=EventTrigger(
+            # not at once: a worker that is handed a run which it has not done clearing away stops working altogether
+            after={"prefect.flow-run.Crashed"},
+            expect={f"prefect.flow-run.{state}" for state in ("AwaitingRetry", "Scheduled", "Pending", "Running")},
+            match=ours,
+            match_related=tagged,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_PAUSE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
+            )
+        ],
+    )
+    with get_client(sync_client=True) as client:
+        for old in client._client.post("/automations/filter", json={}).json():  # noqa: SLF001 - the client has no call for it
+            if old["name"] in (_ZOMBIES, _AGAIN):
+                client._client.delete(f"/automations/{old['id']}")  # noqa: SLF001
+    zombies.create()
+    again.create()

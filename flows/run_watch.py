@@ -1,0 +1,83 @@
+"""A run minds whether it may still run: not for ever after crashes, and not when the server has given it up.
+
+Otherwise a machine cut off from the network would go on beside its own replacement.
+
+The server calls a run crashed when it has not heard of it for ``ZOMBIE_SECONDS`` and lets another machine take it. Before that,
+after ``SECONDS_ALONE`` without an answer of the server, the run kills itself, with all its stages. Likewise at once when the
+server answers that the run is over or has been started again elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+from prefect import get_client, get_run_logger
+from prefect.runtime import flow_run as this_run
+
+from talkhead_core.errors import TalkheadError
+
+__all__ = ["MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
+
+MOST_RESCHEDULES = 3
+ZOMBIE_SECONDS = 90.0
+SECONDS_ALONE = 60.0
+_SECONDS_BETWEEN_LOOKS = 5.0
+_EXIT_CODE = 75  # what sendmail and its kin call "try again later"
+
+
+@contextmanager
+def watched_run() -> Iterator[None]:
+    """End this process and its children when the server has given up this flow run; for runs of a deployment.
+
+    Raises:
+        TalkheadError: the run has crashed more often than it is tried again.
+    """
+    run_id = this_run.id
+    if run_id is None or os.environ.get("PREFECT__FLOW_RUN_ID") != str(run_id):  # no worker has started it
+        yield
+        return
+    with get_client(sync_client=True) as client:
+        run_count = client.read_flow_run(run_id).run_count  # type: ignore[arg-type]
+    if run_count > 1 + MOST_RESCHEDULES:
+        raise TalkheadError(f"this run has crashed {run_count - 1} times and is not tried again; its logs say what it did last")
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(str(run_id), run_count, stop, get_run_logger()), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def _watch(run_id: str, run_count: int, stop: threading.Event, logger: Any) -> None:
+    heard_s = time.monotonic()
+    while not stop.wait(_SECONDS_BETWEEN_LOOKS):
+        try:
+            with get_client(sync_client=True) as client:
+                found = client.read_flow_run(run_id)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - whatever it is, the server did not answer
+            if time.monotonic() - heard_s > SECONDS_ALONE:
+                _end(logger, f"no answer of the server for {SECONDS_ALONE:.0f} s ({type(error).__name__})")
+            continue
+        heard_s = time.monotonic()
+        state = found.state
+        if found.run_count != run_count or (state is not None and (state.is_final() or state.is_scheduled())):
+            if stop.is_set():
+                return
+            _end(logger, f"the server has given up this run (state {state.name if state else 'none'}, run {found.run_count})")
+
+
+def _end(logger: Any, why: str) -> None:
+    logger.error("%s; ending this run, its work is kept", why)
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    os._exit(_EXIT_CODE)

@@ -1,0 +1,109 @@
+"""The graph of one speaker as Prefect tasks, one a stage, the edges taken from ``dvc.yaml``.
+
+DVC is the only cache and decides what runs; Prefect orders, retries, shows and records. The states that tasks end in say what
+DVC did: ``Ran``, ``Restored`` or ``Unchanged``.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, State
+
+from flows.dvc_locks import kept_dvc_lock
+from flows.gpu_slots import gpu_slot
+from flows.prefect_listener import StageListener, artifact_key
+from flows.shared_cache import SharedCache
+from flows.stage_graph import StageNode, read_stage_graph
+from flows.stage_runs import Outcome, StageFailedError, reproduce
+from flows.stage_status import speaker_status
+from flows.workspace import Workspace
+from talkhead_core.artifacts import read_json
+
+__all__ = ["publish_results", "run_graph", "run_stage", "worth_retrying"]
+
+_RETRY_DELAY_S = 5.0
+_ONE_AT_A_TIME = threading.Lock()  # a stage uses every core, and two DVCs in one workspace wait for each other
+_PROTOCOL = "head/self"
+_FIGURES = ("psnr_face", "psnr_mouth", "ssim_face", "lmd_px512", "mouth_opening_r", "mouth_opening_sd_ratio")
+
+
+async def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
+    """Prefect's question after a failure: what a stage said of its own input would be wrong again."""
+    error = await state.aresult(raise_on_failure=False)
+    return not isinstance(error, StageFailedError) or error.worth_retrying
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=_RETRY_DELAY_S)
+def run_stage(speaker: str, stage: str, up_to_date: bool, node: StageNode, shared: SharedCache) -> State[Any]:
+    """Run one stage of one speaker through DVC.
+
+    Args:
+        speaker: a registered speaker.
+        stage: the stage's name.
+        up_to_date: DVC has already said that neither it nor anything before it would run.
+        node: the stage as ``dvc.yaml`` describes it.
+        shared: where other machines find what it writes.
+    """
+    if up_to_date:
+        return Completed(name=Outcome.UNCHANGED)
+    with StageListener(stage, speaker) as listener, _ONE_AT_A_TIME, gpu_slot(needed=node.kind == "gpu"):
+        pull = shared.available
+        for event in reproduce(Workspace.here(), speaker, [stage], alone=True, pull=pull, timeout_s=node.timeout_s):
+            listener(event)
+    if listener.outcome is Outcome.RAN:
+        shared.push_later(f"{stage}@{speaker}")
+    return Completed(name=listener.outcome)
+
+
+def run_graph(workspace: Workspace, speaker: str, shared: SharedCache) -> list[dict[str, Any]]:
+    """Submit a task per stage, each after those it depends on, and wait; returns a row per stage.
+
+    Raises:
+        StageFailedError: a stage failed; those that do not depend on it have ended.
+    """
+    with kept_dvc_lock(workspace):
+        current = {row.stage: row.up_to_date for row in speaker_status(workspace, speaker)}
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for node in read_stage_graph(workspace.root):
+        stage_task: Any = run_stage.with_options(
+            name=node.name,
+            description=node.description,
+            tags=[node.kind],
+            retries=node.retries,
+            retry_condition_fn=worth_retrying,
+        )
+        before = [futures[name] for name in node.upstream]
+        futures[node.name] = stage_task.submit(speaker, node.name, current[node.name], node, shared, wait_for=before)
+    for future in futures.values():
+        future.wait()
+    rows = [{"stage": name, "state": future.state.name} for name, future in futures.items()]
+    for future in futures.values():
+        if future.state.is_failed() or future.state.is_crashed():
+            future.result()
+    for future in futures.values():
+        future.result()
+    return rows
+
+
+def publish_results(workspace: Workspace, speaker: str, rows: list[dict[str, Any]]) -> None:
+    """Leave the stages' outcomes, the scores, the report and the dubs with the run."""
+    create_table_artifact(rows, key=artifact_key("stages", speaker), description=f"What each stage of {speaker} did")
+    metrics = workspace.stage_folder(speaker, "evaluate") / "metrics.json"
+    figures = _figures(read_json(metrics)) if metrics.is_file() else []
+    if figures:
+        create_table_artifact(figures, key=artifact_key("metrics", speaker), description=f"Held-out frames of {speaker}, {_PROTOCOL}")
+    report = workspace.stage_folder(speaker, "report") / "report.html"
+    create_link_artifact(report.as_uri(), link_text=f"report of {speaker}", key=artifact_key("report", speaker))
+    for video in sorted((workspace.root / "out" / speaker).glob("*.mp4")):
+        create_link_artifact(video.as_uri(), link_text=video.name, key=artifact_key("dub", speaker))
+
+
+def _figures(metrics: Any) -> list[dict[str, Any]]:
+    scores = metrics.get("protocols", {}).get(_PROTOCOL, {}) if isinstance(metrics, dict) else {}
+    return [{"metric": name, "value": round(float(scores[name]), 4)} for name in _FIGURES if scores.get(name) is not None]

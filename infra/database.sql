@@ -1,0 +1,2 @@
+-- Prefect's search needs it
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
