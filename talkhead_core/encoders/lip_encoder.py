@@ -28,17 +28,17 @@ class LipEncoderConfig:
         channels: channels of a column.
         lip_codes: codes to predict.
         dropout: of the window's embedding, in training.
-        members: networks that vote; each is trained without a part of the frames of its own.
+        members: networks that vote; every other one is not given what the phonetic encoder hears, so that they err differently.
         linear_share: of the linear readout in the vote; 0 leaves it out.
         phonetic: sizes of the phonetic encoder; None for features that are not log-mel bands.
     """
 
     window: int = 24
     channels: int = 80
-    lip_codes: int = 12
+    lip_codes: int = 8
     dropout: float = 0.3
     members: int = 4
-    linear_share: float = 0.5
+    linear_share: float = 0.2
     phonetic: PhoneticEncoderConfig | None = None
 
     def __post_init__(self) -> None:
@@ -56,13 +56,18 @@ class LipEncoderConfig:
 
 
 class LipNetwork(nn.Module):
-    """Convolutions over a frame's window to 512 numbers, three FCResBlocks to 64 (RAE-NeRF section 3.2), temporal mixing, codes."""
+    """Convolutions over a frame's window to 512 numbers, three FCResBlocks to 64 (RAE-NeRF section 3.2), temporal mixing, codes.
 
-    def __init__(self, config: LipEncoderConfig) -> None:
+    Args:
+        config: sizes.
+        channels: how many of the input channels it is given, the first.
+    """
+
+    def __init__(self, config: LipEncoderConfig, channels: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.channels = config, channels
         self.windows = nn.Sequential(
-            nn.Conv1d(config.input_channels, 128, 3, padding=1),
+            nn.Conv1d(channels, 128, 3, padding=1),
             nn.LeakyReLU(0.02),
             nn.Conv1d(128, 128, 3, stride=2, padding=1),
             nn.LeakyReLU(0.02),
@@ -80,7 +85,7 @@ class LipNetwork(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Inputs ``[clips, frames, window, input_channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
         clips, frames = features.shape[:2]
-        embedded = self.residual(self.windows(features.flatten(0, 1).transpose(1, 2))).view(clips, frames, 64)
+        embedded = self.residual(self.windows(features[..., : self.channels].flatten(0, 1).transpose(1, 2))).view(clips, frames, 64)
         mixed = embedded + self.over_frames(embedded.transpose(1, 2)).transpose(1, 2)
         return self.codes(torch.nn.functional.leaky_relu(mixed, 0.02))
 
@@ -104,25 +109,29 @@ class LinearReadout(nn.Module):
 
 
 class LipEncoder(nn.Module):
-    """The vote of several networks and a linear readout, weighed by how far each code could be trusted on unseen frames.
+    """The vote of several networks and a linear readout, stretched in the direction in which the mouth opens.
 
-    Some codes are hardly heard, and a network that learned them by heart only adds noise with them.
+    Least squares shrinks what it cannot tell, and mouths under-open; the stretch gives the opening back what it should have.
     """
 
-    gain: Tensor
+    stretch: Tensor
     heard_mean: Tensor
     heard_std: Tensor
 
     def __init__(self, config: LipEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.networks = nn.ModuleList(LipNetwork(config) for _ in range(config.members))
+        self.networks = nn.ModuleList(self.untrained_network(member) for member in range(config.members))
         self.linear = LinearReadout(config) if config.linear_share else None
         self.phonetic = PhoneticEncoder(config.phonetic) if config.phonetic else None
         if config.phonetic:
             self.register_buffer("heard_mean", torch.zeros(config.phonetic.embedding))
             self.register_buffer("heard_std", torch.ones(config.phonetic.embedding))
-        self.register_buffer("gain", torch.eye(config.lip_codes))
+        self.register_buffer("stretch", torch.eye(config.lip_codes))
+
+    def untrained_network(self, member: int) -> LipNetwork:
+        """A network like the one in place ``member``."""
+        return LipNetwork(self.config, self.config.channels if member % 2 else self.config.input_channels)
 
     def inputs(self, features: Tensor) -> Tensor:
         """What the networks see: ``[..., window, channels]`` to ``[..., window, input_channels]``."""
@@ -139,4 +148,4 @@ class LipEncoder(nn.Module):
         """``[clips, frames, window, channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
         windows = self.inputs(features)
         codes = torch.stack([network(windows) for network in self.networks]).mean(dim=0)
-        return (codes if self.linear is None else self.vote(codes, self.linear(windows))) @ self.gain
+        return (codes if self.linear is None else self.vote(codes, self.linear(windows))) @ self.stretch

@@ -41,7 +41,7 @@ class HeadFieldConfig:
     finest_resolution: int = 512
     log2_entries: int = 15
     hidden: int = 64
-    lip_codes: int = 12
+    lip_codes: int = 8
     expression: int = 4
     appearance: int = 4
     kernel: str = "auto"

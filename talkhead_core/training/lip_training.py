@@ -17,8 +17,7 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["LipTrainingConfig", "predict_lip_codes", "train_lip_encoder"]
 
-_SLOPE_LIMITS = (0.05, 1.0)
-_STRETCHES = np.linspace(0.5, 3.5, 61)
+_STRETCHES = np.linspace(0.5, 3.0, 51)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +26,11 @@ class LipTrainingConfig:
 
     Args:
         iterations: optimiser steps of each network.
-        members: networks; the training frames are cut into as many parts, and each network never sees one of them.
-        opening_spread: spread of the mouth opening over those unseen parts that the predicted codes are scaled to, as a part of
-            the tracked one's. Least squares shrinks what it cannot tell, and mouths under-open.
+        members: networks that vote; all learn from all training frames.
+        folds: further networks, each without one of as many parts of the training frames. What they say of those parts is what
+            speech says of frames not learned, and sets ``opening_spread``; 1 leaves it alone.
+        opening_spread: spread of the mouth opening over those unseen parts that predictions are stretched to, as a part of the
+            tracked one's. Least squares shrinks what it cannot tell, and mouths under-open.
         clips: clips of consecutive frames a step.
         clip_frames: frames a clip.
         learning_rate: peak of the one-cycle schedule.
@@ -47,7 +48,8 @@ class LipTrainingConfig:
 
     iterations: int = 300
     members: int = 4
-    opening_spread: float = 0.95
+    folds: int = 4
+    opening_spread: float = 0.9
     clips: int = 16
     clip_frames: int = 32
     learning_rate: float = 2e-3
@@ -58,13 +60,14 @@ class LipTrainingConfig:
     gain_std: float = 0.3
     masked_channels: int = 16
     phonetic: bool = True
-    linear_share: float = 0.5
+    linear_share: float = 0.2
     ridge: float = 1000.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(self.iterations >= 1, f"iterations must be at least 1, not {self.iterations}")
         require(1 <= self.members <= 16, f"members must be 1 to 16, not {self.members}")
+        require(1 <= self.folds <= 16, f"folds must be 1 to 16, not {self.folds}")
         require(0.0 < self.opening_spread <= 2.0, f"opening_spread must be in (0, 2], not {self.opening_spread}")
         require(self.clip_frames >= 8, f"clip_frames must be at least 8, not {self.clip_frames}")
         require(0 < self.learning_rate < 1, f"learning_rate must be in (0, 1), not {self.learning_rate}")
@@ -79,7 +82,7 @@ def train_lip_encoder(
     progress: Progress = silent,
     opening_cm: Callable[[FloatArray], FloatArray] | None = None,
 ) -> LipEncoder:
-    """Train the networks, each without a part of the frames, and weigh each code by what those parts showed.
+    """Train the networks and the linear readout, and stretch the opening by what frames not learned from showed.
 
     Args:
         features: ``[N, window, channels]``, row ``i`` is frame id ``i``.
@@ -92,26 +95,30 @@ def train_lip_encoder(
     torch.manual_seed(config.seed)
     encoder = _untrained(features, lip_codes.shape[1], train_ids, config)
     inputs = _inputs(encoder, features)
-    parts = np.array_split(train_ids, config.members)
-    unseen = np.zeros_like(lip_codes)
+    end, networks = int(train_ids.max()) + 1, config.members + (config.folds if config.folds > 1 else 0)
+
+    def train(network: LipNetwork, learned: np.ndarray, number: int) -> None:
+        def tell(done: int, total: int, note: str = "") -> None:
+            progress(number * total + done, networks * total, note)
+
+        _train_network(network, inputs, lip_codes, learned, end, config, config.seed + number, tell)
+
     for member, network in enumerate(encoder.networks):
         assert isinstance(network, LipNetwork)
-        rest = [part for index, part in enumerate(parts) if index != member]
-        learned = np.concatenate(rest) if rest else train_ids
-
-        def tell(done: int, total: int, note: str = "", member: int = member) -> None:
-            progress(member * total + done, config.members * total, note)
-
-        _train_network(network, inputs, lip_codes, learned, int(train_ids.max()) + 1, config, config.seed + member, tell)
-        unseen[parts[member]] = predict_lip_codes(network, inputs)[parts[member]]
-        if encoder.linear is not None:
-            _fit_linear(encoder.linear, inputs, lip_codes, learned, config.ridge)
-            linear = encoder.linear(torch.from_numpy(inputs[parts[member]]))
-            unseen[parts[member]] = encoder.vote(torch.from_numpy(unseen[parts[member]]), linear).detach().numpy()
+        train(network, train_ids, member)
+    if config.folds > 1:
+        unseen = np.zeros_like(lip_codes)
+        for fold, part in enumerate(np.array_split(train_ids, config.folds)):
+            learned, judge = np.setdiff1d(train_ids, part), encoder.untrained_network(fold)
+            train(judge, learned, config.members + fold)
+            unseen[part] = predict_lip_codes(judge, inputs)[part]
+            if encoder.linear is not None:
+                _fit_linear(encoder.linear, inputs, lip_codes, learned, config.ridge)
+                linear = encoder.linear(torch.from_numpy(inputs[part]))
+                unseen[part] = encoder.vote(torch.from_numpy(unseen[part]), linear).detach().numpy()
+        encoder.stretch.copy_(torch.from_numpy(_stretch(unseen[train_ids], lip_codes[train_ids], config.opening_spread, opening_cm)))
     if encoder.linear is not None:
         _fit_linear(encoder.linear, inputs, lip_codes, train_ids, config.ridge)
-    if config.members > 1:
-        encoder.gain.copy_(torch.from_numpy(_code_gain(unseen[train_ids], lip_codes[train_ids], config.opening_spread, opening_cm)))
     return encoder.eval()
 
 
@@ -184,23 +191,20 @@ def _train_network(
         progress(step + 1, config.iterations, f"lips, loss {loss.item():.3f}")
 
 
-def _code_gain(
-    predicted: FloatArray, wanted: FloatArray, spread: float, opening_cm: Callable[[FloatArray], FloatArray] | None
-) -> FloatArray:
+def _stretch(predicted: FloatArray, wanted: FloatArray, spread: float, opening_cm: Callable[[FloatArray], FloatArray] | None) -> FloatArray:
     """What predicted codes are multiplied by, ``[codes, codes]``, from frames that no network had learned.
 
-    Each code by its regression slope, which is best for the error of each; then the one direction in which the mouth opens is
-    stretched until the opening spreads as ``spread`` asks. Stretching every code would bring the error of all of them back.
+    The one direction in which the mouth opens is stretched until the opening spreads as ``spread`` asks; stretching every code
+    would make the errors of all of them larger.
     """
-    slope = np.clip((predicted * wanted).sum(axis=0) / np.maximum((predicted**2).sum(axis=0), 1e-9), *_SLOPE_LIMITS)
     opening = opening_cm or (lambda codes: codes[:, 0])
-    nothing = np.zeros_like(wanted[:1])
-    along = np.array([float((opening(nothing + step) - opening(nothing - step))[0]) for step in np.eye(len(slope)) * 0.1])
+    nothing, codes = np.zeros_like(wanted[:1]), np.eye(wanted.shape[1])
+    along = np.array([float((opening(nothing + step) - opening(nothing - step))[0]) for step in codes * 0.1])
     along /= max(float(np.linalg.norm(along)), 1e-9)
     target = spread * opening(wanted).std()
-    gains = [np.diag(slope) @ (np.eye(len(slope)) + (factor - 1.0) * np.outer(along, along)) for factor in _STRETCHES]
-    spreads = np.array([opening((predicted @ gain).astype(np.float32)).std() for gain in gains])
-    return np.asarray(gains[int(np.abs(spreads - target).argmin())], dtype=np.float32)
+    stretches = [codes + (factor - 1.0) * np.outer(along, along) for factor in _STRETCHES]
+    spreads = np.array([opening((predicted @ stretch).astype(np.float32)).std() for stretch in stretches])
+    return np.asarray(stretches[int(np.abs(spreads - target).argmin())], dtype=np.float32)
 
 
 @torch.no_grad()
