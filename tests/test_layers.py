@@ -22,7 +22,11 @@ FORBIDDEN_IN_CORE = {
     "sys.argv": "the command line",
     "sys.stdout": "the terminal",
 }
-UNSAFE = {"pickle.load", "pickle.loads", "joblib.load", "torch.load", "yaml.load", "os.system", "eval", "exec"}
+UNSAFE = {
+    "pickle.load", "pickle.loads", "pd.read_pickle", "joblib.load", "dill.load", "marshal.loads", "shelve.open", "np.load", "torch.load",
+    "yaml.load", "yaml.unsafe_load", "tarfile.open", "zipfile.ZipFile", "shutil.unpack_archive", "os.system", "os.popen",
+    "subprocess.getoutput", "eval", "exec",
+}  # fmt: skip
 
 
 def _relative(path: Path) -> str:
