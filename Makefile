@@ -11,7 +11,7 @@ MINUTES ?= 5
 PROFILE ?= cpu
 CONFIGS ?=
 
-.PHONY: demo test lint up down benchmark benchmark-preparation benchmark-speakers setup clean
+.PHONY: demo test lint audit up down benchmark benchmark-preparation benchmark-speakers setup clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED) ## make the demo speaker, train, dub and report
@@ -25,6 +25,12 @@ lint: $(INSTALLED) ## style, types and layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+audit: $(INSTALLED) ## dependencies that do not fit, unsafe calls in our code, and known holes where pip-audit is installed
+	@$(BIN)/python -m pip check
+	@$(BIN)/ruff check --select S --ignore S101,S506,S607 flows tasks talkhead_core
+	@if $(BIN)/python -c 'import pip_audit' 2>/dev/null; then $(BIN)/python -m pip_audit --disable-pip --no-deps -r constraints.txt; \
+	else echo "pip-audit is not installed: known holes were not looked for"; fi
 
 up: $(INSTALLED) ## a Prefect server and a worker on this machine
 	@$(BIN)/python -m flows.server up --port $(PORT)

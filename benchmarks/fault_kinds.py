@@ -21,9 +21,10 @@ import psutil
 from flows.child_process import child_environment
 from flows.stage_graph import read_stage_graph
 
-__all__ = ["FAULTS", "LONGEST_RUN_S", "Fault", "Subject", "needs_results", "talkhead_run"]
+__all__ = ["FAULTS", "LONGEST_RUN_S", "MISSED", "Fault", "Subject", "needs_results", "talkhead_run"]
 
 LONGEST_RUN_S = 1800.0
+MISSED = "missed"
 
 
 Fault = Callable[[Path, "Subject", int, random.Random], tuple[str, int | None]]
@@ -39,7 +40,6 @@ class Subject:
         reference: artifact -> SHA-256 after an undisturbed run.
         unstable: artifacts that differ between undisturbed runs.
         speaker: the speaker's name.
-        seconds: how long the stages after each of ``prepared`` take.
         environment: for the disturbed run, such as what makes stand-ins slow enough to be hit.
     """
 
@@ -47,7 +47,6 @@ class Subject:
     reference: dict[str, str]
     unstable: frozenset[str]
     speaker: str
-    seconds: dict[int, float]
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,24 +63,37 @@ def talkhead_run(root: Path, speaker: str, environment: dict[str, str], **option
 def _killed(which: str, number: int = signal.SIGKILL) -> Fault:
     def fault(root: Path, subject: Subject, before: int, chance: random.Random) -> tuple[str, int | None]:
         process = talkhead_run(root, subject.speaker, subject.environment, stderr=subprocess.DEVNULL)
-        moment_s = chance.uniform(0.2, max(0.5, subject.seconds[before]))
+        moment = _random_moment(root, subject, before, chance, process)
         try:
-            process.wait(moment_s)
-            return f"ended before {moment_s:.1f} s", process.returncode
-        except subprocess.TimeoutExpired:
-            victims = _victims(psutil.Process(process.pid), which)
+            top = psutil.Process(process.pid)
+            victims = _victims(top, which)
             while which == "stage" and process.poll() is None and "tasks." not in _name(victims[0]):
                 time.sleep(0.02)  # between two stages there is none: the next one
-                victims = _victims(psutil.Process(process.pid), which)
+                victims = _victims(top, which)
+        except psutil.NoSuchProcess:
+            victims = []
+        if process.poll() is not None or not victims:
+            return f"{MISSED}: the run had ended", process.wait(120)
         names = [_name(victim) for victim in victims]
         for victim in victims:
             try:
                 os.kill(victim.pid, number)
             except ProcessLookupError:
                 continue
-        return f"{', '.join(names)} at {moment_s:.1f} s", process.wait(120)
+        return f"{', '.join(names)} {moment}", process.wait(120)
 
     return fault
+
+
+def _random_moment(root: Path, subject: Subject, before: int, chance: random.Random, process: subprocess.Popen[bytes]) -> str:
+    """Wait until a stage that is drawn has begun, and a little longer; however slow everything is, the run is at work then."""
+    stages = [node.name for node in read_stage_graph(root)][before:]
+    stage, later_s = chance.choice([None, *stages]), chance.uniform(0.0, 1.0)
+    log = root / ".talkhead" / "logs" / subject.speaker / f"{stage}.log"
+    while stage is not None and not log.exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(later_s)
+    return f"{later_s:.1f} s into {stage or 'the run'}"
 
 
 def _victims(top: psutil.Process, which: str) -> list[psutil.Process]:

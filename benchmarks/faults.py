@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, Subject, needs_results, talkhead_run
+from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, MISSED, Subject, needs_results, talkhead_run
 from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
 from flows.child_process import child_environment
@@ -99,26 +99,20 @@ def digests(root: Path, speaker: str) -> dict[str, str]:
 def prepare(root: Path, speaker: str, folder: Path, after: list[int], environment: dict[str, str], *, twice: bool) -> Subject:
     """Run everything once, keeping copies on the way, and once more from the start to see what never comes out the same."""
     nodes = [node.name for node in read_stage_graph(root)]
-    prepared, started_at, spent, done = {}, {}, 0.0, 0
+    prepared, done = {}, 0
     for stop in sorted({*after, len(nodes)}):
-        begun = time.monotonic()
         if stop > done:
             list(reproduce(Workspace(root), speaker, nodes[done:stop]))
-        spent, done = spent + time.monotonic() - begun, stop
+        done = stop
         if stop in after:
             prepared[stop] = Path(shutil.copytree(root, folder / f"after-{stop}", symlinks=True))
-            started_at[stop] = spent
     reference = digests(root, speaker)
     unstable: set[str] = set()
     if twice:
         again = Path(shutil.copytree(prepared[min(after)], folder / "again", symlinks=True))
         list(reproduce(Workspace(again), speaker, nodes))
         unstable = {name for name, digest in digests(again, speaker).items() if reference.get(name) != digest}
-    slowed = sum(float(value) for value in environment.values()) / len(nodes)
-    seconds = {done: spent - begun + slowed * (len(nodes) - done) for done, begun in started_at.items()}
-    return Subject(
-        prepared=prepared, reference=reference, unstable=frozenset(unstable), speaker=speaker, seconds=seconds, environment=environment
-    )
+    return Subject(prepared=prepared, reference=reference, unstable=frozenset(unstable), speaker=speaker, environment=environment)
 
 
 def stand_ins(folder: Path, after: list[int], slow_s: float = 0.15) -> Subject:
@@ -155,14 +149,14 @@ def tables(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = []
     for title, run in results["runs"].items():
-        outcomes = run["outcomes"]
+        outcomes = [one for one in run["outcomes"] if not one["detail"].startswith(MISSED)]
         lines += [f"### {title}: {sum(not one['problems'] for one in outcomes)} of {len(outcomes)} survived (seed {run['seed']})", ""]
         lines += ["| fault | tried | survived | such as |", "|---|---|---|---|"]
         for kind in FAULTS:
             tried = [one for one in outcomes if one["kind"] == kind]
             if tried:
                 survived = sum(not one["problems"] for one in tried)
-                lines.append(f"| {kind} | {len(tried)} | {survived} | {tried[0]['detail'].replace('|', '/')} |")
+                lines.append(f"| {kind} | {len(tried)} | {survived} | {tried[0]['detail'][:90].replace('|', '/')} |")
         lines += ["", *(f"- not survived: {one['kind']}, seed {one['seed']} ({one['detail']}): {'; '.join(one['problems'][:3])}"
                         for one in outcomes if one["problems"])]  # fmt: skip
         if run["unstable"]:

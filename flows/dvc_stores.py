@@ -22,6 +22,7 @@ from talkhead_core.errors import TalkheadError
 __all__ = ["References", "Store", "is_of_speaker", "lock_references", "open_stores"]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PASSWORD = re.compile(r"//[^/@\s]+@")
 _STALE_S = 600.0
 _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -204,4 +205,5 @@ def _hashes(record: dict[str, Any], speaker: str) -> tuple[set[str], set[str]]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What went wrong, on one line, without a password that an address may hold."""
+    return _PASSWORD.sub("//", " ".join(str(error).split())) or type(error).__name__

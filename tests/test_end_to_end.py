@@ -92,6 +92,14 @@ def test_dub_moves(root: Path) -> None:
     assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 60, "the video falls apart"
 
 
+def test_dub_and_report_say_that_they_are_made(root: Path) -> None:
+    for name, kind in (("out/demo/speech.mp4", "dub"), ("data/demo/report/report.html", "report")):
+        for video in json.loads(_talkhead(root, "verify", name, "--json").stdout):
+            assert video["watermark"]["found"] and video["ai_generated"] and not video["tampered"], video["verdict"]
+            assert video["credentials"]["state"] == "trusted" and video["credentials"]["origin"]["kind"] == kind
+            assert video["credentials"]["origin"]["synthetic_speaker"] is True, "the demo speaker is nobody"
+
+
 def test_report_needs_nothing_beside_it(root: Path) -> None:
     page = (root / "data/demo/report/report.html").read_text()
     assert "<video" in page

@@ -22,7 +22,11 @@ FORBIDDEN_IN_CORE = {
     "sys.argv": "the command line",
     "sys.stdout": "the terminal",
 }
-UNSAFE = {"pickle.load", "pickle.loads", "joblib.load", "torch.load", "yaml.load", "os.system", "eval", "exec"}
+UNSAFE = {
+    "pickle.load", "pickle.loads", "pd.read_pickle", "joblib.load", "dill.load", "marshal.loads", "shelve.open", "np.load", "torch.load",
+    "yaml.load", "yaml.unsafe_load", "shutil.unpack_archive", "os.system", "os.popen",
+    "subprocess.getoutput", "eval", "exec",
+}  # fmt: skip
 
 
 def _relative(path: Path) -> str:
@@ -61,7 +65,9 @@ def test_nothing_unpickles_or_passes_through_a_shell(path: Path) -> None:
         keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         weights_only = isinstance(value := keywords.get("weights_only"), ast.Constant) and value.value is True
         safe = (name == "yaml.load" and _dotted(keywords["Loader"]) == "_LOADER") or (name == "torch.load" and weights_only)
+        safe |= name == "np.load" and isinstance(value := keywords.get("allow_pickle"), ast.Constant) and value.value is False
         assert name not in UNSAFE or safe, f"{_relative(path)}:{node.lineno} calls {name}"
+        assert not name.endswith(".extractall"), f"{_relative(path)}:{node.lineno} unpacks an archive by the names in it"
         assert not (name.startswith("subprocess.") and "shell" in keywords), f"{_relative(path)}:{node.lineno} starts a shell"
 
 

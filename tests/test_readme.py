@@ -30,6 +30,8 @@ RUN_ELSEWHERE = {
     "make up": "test_flow_deployment.py::served",
     "prefect deployment run talkhead/full -p speaker=demo": "test_flow_deployment.py::_run_deployment",
     "make down": "test_flow_deployment.py::served",
+    "talkhead verify dubbed.mp4": "test_provenance.py::test_the_command_tells_programs_and_people",
+    "talkhead forget --speaker ada": "test_forget.py::test_nothing_is_left_and_the_other_speaker_is_whole",
     "make benchmark": "test_readme.py::test_benchmark_on_a_short_clip",
     "talkhead compare ada@HEAD ada@seed-1": "test_end_to_end.py::test_two_runs_are_compared_on_a_page",
 }
@@ -37,13 +39,14 @@ MAKE_RUNS = {
     "make demo": ".venv/bin/talkhead demo",
     "make test": ".venv/bin/python -m pytest",  # what runs this
     "make lint": ".venv/bin/ruff check .",
+    "make audit": ".venv/bin/python -m pip check",
     "make up": ".venv/bin/python -m flows.server up --port 4200",
     "make down": ".venv/bin/python -m flows.server down",
     "make benchmark": ".venv/bin/python -m benchmarks.preparation",
 }
 # With the real stages, or on toy ones, which share the graph, the command line and DVC.
 REAL = tuple(f"talkhead {name}" for name in ("doctor", "denoise", "evaluate --re", "models", "report --dub", "tables", "index"))
-TOY = ("talkhead run", "talkhead dub", "talkhead status", "talkhead stages", "talkhead evaluate --speaker", "dvc ")
+TOY = ("talkhead run", "talkhead dub", "talkhead status", "talkhead stages", "talkhead consent", "talkhead evaluate --speaker", "dvc ")
 
 
 def _kind(command: str) -> str:

@@ -74,7 +74,7 @@ def run(stage: Stage) -> None:
 if __name__ == "__main__":
     main(run)
 """
-_REAL_STAGES = ("landmarks", "segment", "track_head", "render")
+_REAL_STAGES = ("ingest", "landmarks", "segment", "track_head", "train_coarse", "render")
 
 _DUB = """
 import argparse, pathlib, sys
