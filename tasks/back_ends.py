@@ -29,7 +29,7 @@ _KINDS: tuple[tuple[str, str, str, Registry[Any]], ...] = (
     ("optical flow", "flow_masks", "method", OPTICAL_FLOWS),
     ("inpainter", "inpaint", "method", INPAINTERS),
 )
-_METRICS = {"lpips-alexnet": "LPIPS", "inception": "FID", "niqe": "NIQE"}
+_METRICS = {"lpips-alexnet": "LPIPS", "inception": "FID", "niqe": "NIQE", "syncnet": "LSE-C and LSE-D"}
 
 
 @dataclass(frozen=True, kw_only=True)

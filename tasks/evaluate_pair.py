@@ -33,6 +33,7 @@ from talkhead_core.metrics.protocol import PAIR
 from talkhead_core.report.plain_text import document_lines
 from talkhead_core.types import FloatArray, Image
 from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, write_files
+from tasks.pair_extras import add_extras
 
 __all__ = ["evaluate_folder", "evaluate_pair"]
 
@@ -82,6 +83,7 @@ def evaluate_pair(
     table = with_landmark_scores(table, points[0], {PAIR.name: points[1]}, min(width, height))
     document = metrics_document(table, [PAIR], float(fps), extra, config)
     document["alignment"] = _alignment(probes, found, offset, fps, frames)
+    add_extras(document["protocols"][PAIR.name], document["not_available"], *probes, offset, weights)
     return document, table
 
 

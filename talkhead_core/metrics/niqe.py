@@ -40,7 +40,9 @@ class Niqe:
         self._mean, self._covariance, self._window = mean.ravel(), covariance, window
 
     def score(self, image: Image) -> float:
-        """Of an RGB frame ``[H, W, 3]`` uint8 of at least 192 x 192 pixels; NaN for a smaller one."""
+        """Of an RGB frame ``[H, W, 3]`` uint8 ; NaN where it holds fewer than two blocks."""
+        if min(image.shape[:2]) < _BLOCK:
+            return float("nan")
         features = block_features(luminance(image), self._window)
         features = features[np.isfinite(features).all(axis=1)]
         if len(features) < 2:
