@@ -109,6 +109,24 @@ def test_killed_run_is_taken_up_again(served: tuple[Path, str]) -> None:
     assert sorted(line for line in ran(root) if line.endswith("@kit")) == sorted(expected), "only the stage in flight ran again"
 
 
+def test_run_that_the_server_has_given_up_ends_itself(served: tuple[Path, str]) -> None:
+    """As when a machine was cut off for a while: another attempt is made, and the first must not go on beside it."""
+    root, api = served
+    set_parameter(root, "report", "x", "given up")
+    slow = root / "toy_report_seconds.txt"
+    slow.write_text("120")
+    ran(root)
+    command = ["prefect", "deployment", "run", "talkhead-speaker/machine", "-p", "speaker=kit", "--tag", "talkhead"]
+    subprocess.run(command, cwd=root, env=without_prefect(), check=True, capture_output=True)
+    wait_for(lambda: (root / "ran.txt").exists() and "report@kit" in (root / "ran.txt").read_text())
+    slow.unlink()
+    stage, run = _process(root, "tasks.report"), _runs(api, "speaker kit")[-1]
+    ask(api, f"flow_runs/{run['id']}/set_state", state={"type": "CRASHED"}, force=True)
+    wait_for(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE, 30)
+    wait_for(lambda: _runs(api, "speaker kit")[-1]["state_name"] == "Completed")
+    assert _runs(api, "speaker kit")[-1]["run_count"] == 2 and ran(root) == ["report@kit"] * 2
+
+
 def test_run_that_keeps_crashing_is_given_up(served: tuple[Path, str]) -> None:
     root, api = served
     deployment = ask(api, "deployments/filter", flows={"name": {"any_": ["talkhead-speaker"]}})[0]
