@@ -28,7 +28,7 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DO
 RUN_ELSEWHERE = {
     "make demo": "test_end_to_end.py::test_demo_ends_with_a_video_and_a_report",
     "make up": "test_flow_deployment.py::served",
-    "prefect deployment run talkhead/full -p speaker=demo": "test_flow_deployment.py::_run_deployment",
+    "prefect deployment run talkhead/full -p speaker=demo": "prefect_server.py::run_deployment",
     "make down": "test_flow_deployment.py::served",
     "make benchmark": "test_readme.py::test_benchmark_on_a_short_clip",
     "talkhead compare ada@HEAD ada@seed-1": "test_end_to_end.py::test_two_runs_are_compared_on_a_page",
