@@ -63,7 +63,7 @@ def broken_promises(ask: Ask, watch: StageWatch, names: list[str], hurt: set[str
             if len(elsewhere) > 1:
                 broken.append(f"{stage}@{speaker} worked on {', '.join(elsewhere)}")
     broken += [f"{a.stage} ({a.machine}) and {b.stage} ({b.machine}) of {a.speaker} worked at once" for a, b in watch.overlaps()]
-    spread = {run.machine for run in watch.runs.values() if run.stage != "dub"}
+    spread = {run.machine for run in watch.runs.values() if "dub" not in run.stage}
     return broken + ([f"only {sorted(spread)} worked"] if len(spread) < min(machines, len(names)) else [])
 
 

@@ -9,6 +9,7 @@ goes across the machines that are left. At the end every promise is checked agai
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import signal
@@ -67,12 +68,16 @@ class Site:
 
     def ask(self, path: str, **body: object) -> Any:
         """POST to the server."""
-        import base64
-
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {base64.b64encode(_AUTH.encode()).decode()}"}
         request = urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for attempt in range(5):  # a busy host answers late
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except TimeoutError:
+                if attempt == 4:
+                    raise
+        raise AssertionError
 
     def start_worker(self, name: str) -> None:
         """The worker of a machine, inside its namespace."""
