@@ -9,6 +9,7 @@ goes across the machines that are left. At the end every promise is checked agai
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import signal
@@ -17,7 +18,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,11 +28,11 @@ import psutil
 
 from benchmarks.local_services import ACCESS_KEY, SECRET_KEY, free_port, missing_programs, postgres_server, process, swift_server
 from benchmarks.machine_network import MachineNetwork, cannot_make_networks, machine_network
+from benchmarks.machine_promises import broken_promises, timings
 from benchmarks.speakers_for_machines import SPEECH, make_control_workspace
 from benchmarks.stage_watch import StageWatch
 from flows.child_process import child_environment
 from flows.object_store import ObjectStore, ObjectStoreConfig
-from flows.stage_graph import read_stage_graph
 from talkhead_core.artifacts import write_json
 
 _AUTH = "talkhead:for-tests"
@@ -68,12 +68,16 @@ class Site:
 
     def ask(self, path: str, **body: object) -> Any:
         """POST to the server."""
-        import base64
-
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {base64.b64encode(_AUTH.encode()).decode()}"}
         request = urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for attempt in range(5):  # a busy host answers late
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except TimeoutError:
+                if attempt == 4:
+                    raise
+        raise AssertionError
 
     def start_worker(self, name: str) -> None:
         """The worker of a machine, inside its namespace."""
@@ -146,8 +150,11 @@ def run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             _say(f"dubs: {batch['state_name']} after {figures['dubs_wall_s']} s")
             site.call("prefect", "deployment", "run", "talkhead/full", "-p", f"speaker={names[0]}")
             _wait(site, "talkhead", 600, count=2)
-        figures |= _timings(site, watch, names)
-        figures["broken_promises"] = _broken(site, watch, names, full, batch, arguments)
+        hurt = {figures.get("faults", {}).get(name, "") for name in ("killed", "restarted")}
+        figures |= timings(site.ask, watch, names)
+        figures["broken_promises"] = broken_promises(site.ask, watch, names, hurt, arguments.machines) + _unfinished(
+            site, names, (full, batch), arguments.dubs
+        )
         return figures
 
 
@@ -224,72 +231,12 @@ def _hurt(site: Site, watch: StageWatch) -> dict[str, Any]:
     return told
 
 
-def _timings(site: Site, watch: StageWatch, names: list[str]) -> dict[str, Any]:
-    """Overhead: what a task took beyond its stage's own process; and a run of a graph that is up to date."""
-    tasks = site.ask("task_runs/filter", flow_runs={"name": {"any_": [f"speaker {name}" for name in names]}}, limit=200)
-    own = {}
-    for run in watch.runs.values():
-        own.setdefault(run.stage, []).append(run)
-    overheads = []
-    for row in tasks:
-        if row["state_name"] != "Ran":
-            continue
-        start = _seconds(row["start_time"])
-        inside = [run for run in own.get(str(row["name"]), []) if start <= run.started_s <= _seconds(row["end_time"])]
-        if len(inside) == 1:
-            overheads.append(float(row["total_run_time"]) - inside[0].seconds)
-    runs = site.ask("flow_runs/filter", flow_runs={"name": {"any_": [f"speaker {names[0]}"]}}, sort="START_TIME_DESC")
-    overheads.sort()
-    return {
-        "overhead_per_stage_s": {
-            "median": round(overheads[len(overheads) // 2], 2) if overheads else None,
-            "largest": round(overheads[-1], 2) if overheads else None,
-            "measured": len(overheads),
-        },
-        "up_to_date_graph_s": round(float(runs[0]["total_run_time"]), 2),
-        "own_work_s": round(sum(run.seconds for run in watch.runs.values()), 1),
-    }
-
-
-def _broken(
-    site: Site, watch: StageWatch, names: list[str], full: dict[str, Any], batch: dict[str, Any], arguments: argparse.Namespace
-) -> list[str]:
-    """Every promise that does not hold."""
-    broken = [
-        f"{run['name']} ended as {run['state_name']}: {run['state']['message']}"
-        for run in (full, batch)
-        if run["state_type"] != "COMPLETED"
-    ]
-    stages = [node.name for node in read_stage_graph(site.control)]
-    counts = Counter((run.speaker, run.stage) for run in watch.runs.values() if run.stage in stages)
-    interrupted = Counter(tuple(reversed(name.split("@"))) for name in _interrupted(site, watch, names))
-    for speaker in names:
-        for stage in stages:
-            seen, needed = counts[(speaker, stage)], 1 + interrupted[(speaker, stage)]
-            if arguments.stages == "smoke" and seen != needed:
-                broken.append(f"{stage}@{speaker} ran {seen} times, needed {needed}")
-    broken += [f"{a.stage} ({a.machine}) and {b.stage} ({b.machine}) of {a.speaker} worked at once" for a, b in watch.overlaps()]
-    broken += [f"no report of {name}" for name in names if not (site.control / "data" / name / "report" / "report.html").is_file()]
+def _unfinished(site: Site, names: list[str], runs: tuple[dict[str, Any], ...], dubs: int) -> list[str]:
+    """What is not there at the end."""
+    found = [f"{run['name']} ended as {run['state_name']}: {run['state']['message']}" for run in runs if run["state_type"] != "COMPLETED"]
+    found += [f"no report of {name}" for name in names if not (site.control / "data" / name / "report" / "report.html").is_file()]
     made = sorted((site.control / "out" / "batch").rglob("*.mp4"))
-    broken += [f"{len(made)} of {arguments.dubs} dubs are there"] if len(made) != arguments.dubs else []
-    spread = {run.machine for run in watch.runs.values() if run.stage != "dub"}
-    broken += [f"only {spread} worked"] if len(spread) < min(arguments.machines, arguments.speakers) else []
-    return broken
-
-
-def _interrupted(site: Site, watch: StageWatch, names: list[str]) -> list[str]:
-    """Stages in flight when their machine or worker ended: seen at work, while their task never came to an end."""
-    tasks = site.ask("task_runs/filter", flow_runs={"name": {"any_": [f"speaker {name}" for name in names]}}, limit=200)
-    ended = Counter()
-    flows = {
-        row["id"]: row["name"].split()[-1]
-        for row in site.ask("flow_runs/filter", flow_runs={"name": {"any_": [f"speaker {n}" for n in names]}})
-    }
-    for row in tasks:
-        if row["state_name"] == "Ran":
-            ended[f"{row['name']}@{flows[row['flow_run_id']]}"] += 1
-    seen = Counter(f"{run.stage}@{run.speaker}" for run in watch.runs.values() if run.stage != "dub")
-    return [name for name, count in seen.items() for _ in range(max(0, count - ended[name]))]
+    return found + ([f"{len(made)} of {dubs} dubs are there"] if len(made) != dubs else [])
 
 
 def _write_manifest(root: Path, names: list[str], dubs: int) -> None:
@@ -327,12 +274,6 @@ def _healthy(site: Site) -> bool:
     except OSError:
         return False
     return True
-
-
-def _seconds(text: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def _say(line: str) -> None:

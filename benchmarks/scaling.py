@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure_dvc((1, 30, 100)), indent=2))
+        print(json.dumps(measure_dvc((1, 10, 30, 100)), indent=2))
         return
     load = Load(speakers=arguments.speakers, dubs_a_day=arguments.dubs_a_day, dub_s=arguments.dub_s, footage_s=arguments.footage_s)
     result: dict[str, Any] = {}

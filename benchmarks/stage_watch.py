@@ -63,7 +63,7 @@ class StageWatch:
 
     def overlaps(self) -> list[tuple[StageRun, StageRun]]:
         """Pairs of stages of one speaker that worked at once; dubs may."""
-        runs = sorted((run for run in self.runs.values() if run.stage != "dub"), key=lambda run: run.started_s)
+        runs = sorted((run for run in self.runs.values() if "dub" not in run.stage), key=lambda run: run.started_s)
         return [
             (one, other)
             for i, one in enumerate(runs)

@@ -9,11 +9,11 @@ from pathlib import Path
 from flows.dub_batch import BatchRow, is_remote
 from flows.dubbing import dub, dub_if_changed, dub_signature
 from flows.object_store import ObjectStore, ObjectUri
-from flows.object_transfer import download, upload
+from flows.object_transfer import download, download_if_changed, upload
 from flows.stage_runs import Outcome, StageEvent
 from flows.workspace import Workspace
 
-__all__ = ["deliver_dub"]
+__all__ = ["deliver_dub", "fetch_delivery"]
 
 _SIGNATURE = "talkhead-signature"
 
@@ -37,12 +37,31 @@ def deliver_dub(
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
     video = workspace.private / "deliveries" / f"{hashlib.sha256(row.out.encode()).hexdigest()[:24]}.mp4"
+    page = video.with_suffix(".html")
     video.parent.mkdir(parents=True, exist_ok=True)
     try:
         dub(workspace, row.speaker, audio, video, show, timeout_s=timeout_s)
+        if page.is_file():
+            upload(store, page, _page_of(uri))
         upload(store, video, uri, metadata={_SIGNATURE: signature})
     finally:
         video.unlink(missing_ok=True)
+        page.unlink(missing_ok=True)
+
+
+def fetch_delivery(store: ObjectStore, uri: ObjectUri, path: Path) -> None:
+    """Bring a delivered dub, and its page where there is one, from the store to ``path`` and beside it.
+
+    Raises:
+        TalkheadError: it is not there, or is not what was uploaded.
+    """
+    if store.head(_page_of(uri)) is not None:
+        download_if_changed(store, _page_of(uri), path.with_suffix(".html"))
+    download_if_changed(store, uri, path)
+
+
+def _page_of(uri: ObjectUri) -> ObjectUri:
+    return ObjectUri(uri.bucket, f"{uri.key.removesuffix('.mp4')}.html")
 
 
 def _speech(workspace: Workspace, store: ObjectStore, row: BatchRow) -> Path:

@@ -18,12 +18,12 @@ from prefect.states import Completed, State
 from flows.code_version import check_code_version, code_version
 from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dub_batch import BatchRow, batch_rows, grouped, is_remote
-from flows.dub_delivery import deliver_dub
+from flows.dub_delivery import deliver_dub, fetch_delivery
 from flows.dub_results import DubRow, write_results
 from flows.gpu_slots import gpu_slot
 from flows.model_versions import read_history
 from flows.object_store import ObjectUri
-from flows.object_transfer import download_if_changed, upload
+from flows.object_transfer import upload
 from flows.prefect_listener import StageListener, artifact_key
 from flows.run_watch import watched_run
 from flows.shared_results import restore_results
@@ -76,7 +76,7 @@ def talkhead_dub(
                 state, error = found.get(there.out, ("Failed", None if run is None or ended_well(run) else failure_of(run)))
                 results[row.out] = DubRow(row=row, state=state, error=error or (None if state != "Failed" else "no result came back"))
                 if state != "Failed" and there.out != row.out:
-                    download_if_changed(object_store(workspace), ObjectUri.parse(there.out), Path(row.out))
+                    fetch_delivery(object_store(workspace), ObjectUri.parse(there.out), Path(row.out))
             done = sum(1 for result in results.values() if result.state in ("Ran", "Unchanged"))
             logger.info("%s has ended: %d of %d dubs are there", name, done, len(rows))
             write_results(workspace, out, list(results.values()))

@@ -14,7 +14,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def kept_dvc_lock(workspace: Workspace) -> Iterator[None]:
     finally:
         content = _content(lock)
         if content is not None and content != _text(copy):
-            write_text(copy, content)
+            with suppress(OSError):  # a full disk: the older copy stays
+                write_text(copy, content)
 
 
 def _restore(workspace: Workspace, lock: Path, copy: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from flows.dvc_stores import References, Store, lock_references, open_stores
+from flows.speaker_exchange import shared_objects, withdraw_speaker
 from flows.workspace import Workspace
 from talkhead_core.artifacts import write_json, write_text
 from talkhead_core.errors import InputError, TalkheadError
@@ -67,11 +68,14 @@ def forget(workspace: Workspace, speaker: str) -> Forgotten:
         videos, changed = _videos(workspace, speaker)
         places = [*_places(workspace, speaker), *videos]
         registered = speaker in read_speakers(workspace.speakers)
-        if not (registered or places or any(doomed.values()) or _in_locks(workspace, speaker)):
+        exchanged = shared_objects(workspace, speaker)
+        if not (registered or places or any(doomed.values()) or exchanged or _in_locks(workspace, speaker)):
             raise InputError(f"nothing is kept of a speaker {speaker!r}; check the name")
         files = [name for place in places for name in _listed(workspace, place)]
         for store in stores:
             store.remove(doomed[store.name])
+        if exchanged:
+            doomed["shared store"] = withdraw_speaker(workspace, speaker)
         for place in places:
             _remove(place)
         _clean_records(workspace, speaker)
@@ -92,6 +96,7 @@ def kept_of(workspace: Workspace, speaker: str, stores: list[Store], references:
     found += [f"video {path}" for path in _videos(workspace, speaker)[0]]
     found += ["its entry in speakers.yaml"] if speaker in read_speakers(workspace.speakers) else []
     found += [f"its stages in {path.name}" for path in _in_locks(workspace, speaker)]
+    found += [str(uri) for uri in shared_objects(workspace, speaker)]
     for store in stores:
         found += [f"{store.name}: {file}" for file in store.run_records(speaker)[0]]
         found += [f"{store.name}: {file}" for file in (store.held(references.only_own) if references else [])]

@@ -26,6 +26,7 @@ __all__ = [
     "add_version",
     "history_file",
     "is_trained",
+    "kept_history",
     "move_pointer",
     "read_history",
     "trained_outputs",
@@ -81,6 +82,17 @@ class VersionHistory:
                 return version
         raise InputError(f"there is no version {wanted}; there are {', '.join(str(version.number) for version in self.versions)}")
 
+    def before(self) -> ModelVersion:
+        """The version before the one in use.
+
+        Raises:
+            InputError: the one in use is the first.
+        """
+        earlier = [version for version in self.versions if version.number < self.current]
+        if not earlier:
+            raise InputError(f"version {self.current} is the first; there is none to go back to")
+        return max(earlier, key=lambda version: version.number)
+
 
 def history_file(workspace: Workspace, speaker: str) -> Path:
     """Where the history of a speaker is kept."""
@@ -134,21 +146,28 @@ def add_version(workspace: Workspace, speaker: str, reason: str) -> ModelVersion
     return version
 
 
-def move_pointer(workspace: Workspace, speaker: str, number: int | None = None) -> ModelVersion:
-    """Use version ``number`` from now on; by default the one before the version in use.
+def move_pointer(workspace: Workspace, speaker: str, number: int) -> ModelVersion:
+    """Use version ``number`` from now on.
 
     Raises:
         InputError: there is no such version.
     """
+    history = kept_history(workspace, speaker)
+    version = history.version(number)
+    write_history(workspace, speaker, replace(history, current=version.number))
+    return version
+
+
+def kept_history(workspace: Workspace, speaker: str) -> VersionHistory:
+    """The versions of ``speaker``.
+
+    Raises:
+        InputError: none was ever kept.
+    """
     history = read_history(workspace, speaker)
     if history is None:
         raise InputError(f"speaker {speaker!r} has no versions; 'talkhead versions promote --speaker {speaker}' keeps the first")
-    earlier = [version.number for version in history.versions if version.number < history.current]
-    if number is None and not earlier:
-        raise InputError(f"speaker {speaker!r}: version {history.current} is the first; there is none to go back to")
-    version = history.version(max(earlier) if number is None else number)
-    write_history(workspace, speaker, replace(history, current=version.number))
-    return version
+    return history
 
 
 def is_trained(workspace: Workspace, speaker: str) -> bool:

@@ -26,8 +26,9 @@ __all__ = ["MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
 
 MOST_RESCHEDULES = 3
 ZOMBIE_SECONDS = 90.0
-SECONDS_ALONE = 60.0
+SECONDS_ALONE = 45.0
 _SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_TO_ANSWER = 8.0  # a network that swallows everything must not hold up the watch
 _EXIT_CODE = 75  # what sendmail and its kin call "try again later"
 
 
@@ -59,7 +60,7 @@ def _watch(run_id: str, run_count: int, stop: threading.Event, logger: Any) -> N
     heard_s = time.monotonic()
     while not stop.wait(_SECONDS_BETWEEN_LOOKS):
         try:
-            with get_client(sync_client=True) as client:
+            with get_client(httpx_settings={"timeout": _SECONDS_TO_ANSWER}, sync_client=True) as client:
                 found = client.read_flow_run(run_id)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001 - whatever it is, the server did not answer
             if time.monotonic() - heard_s > SECONDS_ALONE:

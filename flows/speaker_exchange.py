@@ -20,7 +20,10 @@ from talkhead_core.artifacts import write_text
 from talkhead_core.errors import InputError
 from talkhead_core.speakers import Speaker, check_speaker_name, read_speakers, registered_speaker, write_speakers
 
-__all__ = ["fetch_speaker", "publish_speaker"]
+__all__ = ["fetch_speaker", "publish_speaker", "shared_objects", "withdraw_speaker"]
+
+# every DVC command first resolves the stages of all registered speakers, 0.035 s each: a machine knows only its latest
+_MOST_SPEAKERS = 8
 
 
 def publish_speaker(workspace: Workspace, name: str) -> None:
@@ -68,9 +71,36 @@ def fetch_speaker(workspace: Workspace, name: str) -> None:
     download_if_changed(shared.store, recording, video)
     _take(shared, folder / "history.json", history_file(workspace, name))
     with workspace.locked("speakers"):
-        speakers = read_speakers(workspace.speakers)
-        if speakers.get(name) != speaker:
-            write_speakers(workspace.speakers, {**speakers, name: speaker})
+        others = [item for item in read_speakers(workspace.speakers).items() if item[0] != name]
+        write_speakers(workspace.speakers, dict([*others[1 - _MOST_SPEAKERS :], (name, speaker)]))
+
+
+def shared_objects(workspace: Workspace, name: str) -> list[ObjectUri]:
+    """What the shared store holds under this speaker's name, beside DVC's own objects.
+
+    Raises:
+        TalkheadError: the store does not answer.
+    """
+    shared = shared_store(workspace)
+    if shared is None:
+        return []
+    places = (shared.speakers / name, shared.runs / name, shared.address / "dubs" / name)
+    return [info.uri for place in places for info in shared.store.list(place)]
+
+
+def withdraw_speaker(workspace: Workspace, name: str) -> list[str]:
+    """Remove all of that from the store, so that no machine takes the speaker any more; gives the addresses.
+
+    Raises:
+        TalkheadError: the store refuses.
+    """
+    shared = shared_store(workspace)
+    if shared is None:
+        return []
+    doomed = shared_objects(workspace, name)
+    for uri in doomed:
+        shared.store.remove(uri)
+    return [str(uri) for uri in doomed]
 
 
 def _take(shared: SharedStore, uri: ObjectUri, path: Path) -> None:

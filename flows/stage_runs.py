@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -238,8 +238,9 @@ class _Transcript:
     def _said(self, stage: str, line: str) -> StageEvent:
         event = _parsed(stage, line)
         if event.line is not None and self._log is not None:
-            self._log.write(line + "\n")
-            self._log.flush()
+            with suppress(OSError):  # a full disk: the stage itself will say so, and the lines are shown anyway
+                self._log.write(line + "\n")
+                self._log.flush()
             self._last_lines = [*self._last_lines[-40:], line]
         return event
 
@@ -271,5 +272,6 @@ class _Transcript:
 
     def _close(self) -> None:
         if self._log is not None:
-            self._log.close()
+            with suppress(OSError):
+                self._log.close()
         self._stage, self._log = None, None

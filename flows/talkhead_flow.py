@@ -68,9 +68,13 @@ def bring_speakers_up_to_date(workspace: Workspace, names: list[str]) -> dict[st
 
     def take(name: str, run: Any) -> None:
         if ended_well(run):
-            restore.with_options(task_run_name=f"restore {name}").submit(name).wait()
+            restored: Any = restore.with_options(task_run_name=f"restore {name}").submit(name)
+            restored.wait()
+            if not restored.state.is_completed():
+                failures[name] = " ".join(str(restored.result(raise_on_failure=False)).split())
         else:
             failures[name] = failure_of(run)
+        if name in failures:
             logger.error("%s: %s", name, failures[name])
 
     version = code_version(workspace)

@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from flows.command_output import JsonOption, tell
-from flows.model_versions import add_version, move_pointer, read_history
+from flows.model_versions import add_version, kept_history, move_pointer
 from flows.speaker_exchange import publish_speaker
 from flows.version_workspace import make_version_workspace
 from flows.workspace import Workspace
-from talkhead_core.errors import InputError
 from talkhead_core.speakers import check_speaker_name, registered_speaker
 
 __all__ = ["versions"]
@@ -27,9 +26,7 @@ def list_versions(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
     """List the versions of a speaker's model; the one in use is marked."""
     workspace = Workspace.here()
     registered_speaker(workspace.speakers, check_speaker_name(speaker))
-    history = read_history(workspace, speaker)
-    if history is None:
-        raise InputError(f"speaker {speaker!r} has no versions yet; 'talkhead versions promote --speaker {speaker}' keeps the first")
+    history = kept_history(workspace, speaker)
     table, lines = [], []
     for version in history.versions:
         used = version.number == history.current
@@ -60,10 +57,9 @@ def rollback(
     """Use an earlier version from now on; nothing is removed."""
     workspace = Workspace.here()
     registered_speaker(workspace.speakers, check_speaker_name(speaker))
-    history = read_history(workspace, speaker)
-    if history is not None and to is not None:
-        make_version_workspace(workspace, speaker, history.version(to))  # before the pointer moves: its artifacts may be gone
-    version = move_pointer(workspace, speaker, to)
-    make_version_workspace(workspace, speaker, version)
+    history = kept_history(workspace, speaker)
+    version = history.before() if to is None else history.version(to)
+    make_version_workspace(workspace, speaker, version)  # before the pointer moves: its artifacts may be gone
+    move_pointer(workspace, speaker, version.number)
     publish_speaker(workspace, speaker)
     tell({"speaker": speaker, "version": version.number}, [f"{speaker}: version {version.number} is in use"], as_json=as_json)

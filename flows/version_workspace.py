@@ -23,7 +23,8 @@ from talkhead_core.speakers import Speaker, read_yaml, write_speakers
 
 __all__ = ["make_version_workspace", "workspace_in_use"]
 
-_SHARED = ("tasks", "talkhead_core", "weights")
+_SHARED = ("tasks", "talkhead_core", "weights", ".talkhead")  # the last holds the signer, and the list of videos that were made
+_TODAYS = ("dub", "provenance")
 
 
 def workspace_in_use(workspace: Workspace, speaker: str) -> tuple[Workspace, ModelVersion | None]:
@@ -55,8 +56,7 @@ def make_version_workspace(workspace: Workspace, speaker: str, version: ModelVer
         write_speakers(root / "speakers.yaml", {speaker: entry})
         params: dict[str, Any] = yaml.safe_load(version.params)
         current = read_yaml(workspace.params)
-        if "dub" in current:
-            params["dub"] = current["dub"]
+        params |= {name: current[name] for name in _TODAYS if name in current}
         write_text(root / "params.yaml", yaml.safe_dump(params, sort_keys=False))
     return Workspace(root)
 

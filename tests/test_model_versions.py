@@ -99,7 +99,7 @@ def test_a_version_keeps_its_own_parameters_but_todays_way_of_dubbing(tmp_path: 
     set_parameter(workspace.root, "speech_features", "x", "other")
     set_parameter(workspace.root, "dub", "torso", "field")
     params = yaml.safe_load((make_version_workspace(workspace, "ida", version).root / "params.yaml").read_text())
-    assert params["speech_features"] == {"x": 1} and params["dub"]["torso"] == "field"
+    assert params["speech_features"]["x"] == 1 and params["dub"]["torso"] == "field"
 
 
 def test_versions_of_nobody(tmp_path: Path) -> None:

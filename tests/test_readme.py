@@ -28,7 +28,7 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DO
 RUN_ELSEWHERE = {
     "make demo": "test_end_to_end.py::test_demo_ends_with_a_video_and_a_report",
     "make up": "test_flow_deployment.py::served",
-    "prefect deployment run talkhead/full -p speaker=demo": "test_flow_deployment.py::_run_deployment",
+    "prefect deployment run talkhead/full -p speaker=demo": "prefect_server.py::run_deployment",
     "make down": "test_flow_deployment.py::served",
     "talkhead verify dubbed.mp4": "test_provenance.py::test_the_command_tells_programs_and_people",
     "talkhead forget --speaker ada": "test_forget.py::test_nothing_is_left_and_the_other_speaker_is_whole",

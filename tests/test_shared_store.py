@@ -12,14 +12,18 @@ import pytest
 
 from flows.child_process import child_environment
 from flows.code_version import check_code_version, code_version
+from flows.dub_batch import batch_rows
+from flows.dub_delivery import deliver_dub
+from flows.incoming import arrivals, remember, remembered, take_in
 from flows.model_versions import add_version, read_history
-from flows.object_store import ObjectUri
+from flows.object_store import ObjectStore, ObjectStoreConfig, ObjectUri
+from flows.object_transfer import upload
 from flows.shared_cache import SharedCache
 from flows.shared_results import restore_results
-from flows.speaker_exchange import fetch_speaker, publish_speaker
+from flows.speaker_exchange import fetch_speaker, publish_speaker, shared_objects
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import Outcome, reproduce
-from flows.store_settings import shared_store
+from flows.store_settings import object_store, shared_store
 from flows.version_workspace import make_version_workspace
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json
@@ -71,8 +75,6 @@ def clones(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Wor
 
 
 def _bucket(endpoint: str) -> None:
-    from flows.object_store import ObjectStore, ObjectStoreConfig
-
     ObjectStore(ObjectStoreConfig(endpoint_url=endpoint)).client.create_bucket(Bucket="shared")
 
 
@@ -204,3 +206,53 @@ def test_layout_is_dvcs_own(clones: tuple[Workspace, Workspace]) -> None:
     assert shared is not None and shared.dvc == ObjectUri.parse(f"{ADDRESS}/dvc")
     kinds = {info.uri.key.split("/")[2] for info in shared.store.list(shared.dvc)}
     assert kinds == {"files", "runs"}
+
+
+def test_dubs_come_from_the_store_and_go_there_once(clones: tuple[Workspace, Workspace], tmp_path: Path) -> None:
+    control, _ = clones
+    store = object_store(control)
+    speech = tmp_path / "one.wav"
+    speech.write_bytes(b"speech")
+    upload(store, speech, ObjectUri.parse("s3://shared/in/ada/one.wav"))
+    rows = batch_rows(store, control.root, manifest=None, audio="s3://shared/in", speakers=[], out="s3://shared/out")
+    assert [(row.speaker, row.audio, row.out) for row in rows] == [("ada", "s3://shared/in/ada/one.wav", "s3://shared/out/ada/one.mp4")]
+    outcomes: list[Outcome | None] = []
+    for _ in range(2):
+        deliver_dub(control, store, rows[0], lambda event: outcomes.append(event.outcome) if event.outcome else None)
+    assert outcomes == [Outcome.RAN, Outcome.UNCHANGED]
+    speech.write_bytes(b"other speech")
+    upload(store, speech, ObjectUri.parse("s3://shared/in/ada/one.wav"))
+    deliver_dub(control, store, rows[0], lambda event: outcomes.append(event.outcome) if event.outcome else None)
+    assert outcomes[-1] is Outcome.RAN, "other speech is another dub"
+
+
+def test_recordings_arrive_in_the_store(clones: tuple[Workspace, Workspace], tmp_path: Path) -> None:
+    control, _ = clones
+    store, folder = object_store(control), ObjectUri.parse("s3://shared/incoming") / "zoe"
+    video, consent = tmp_path / "video.mov", control.stage_folder("ada", "raw") / "consent.json"
+    video.write_bytes(b"good 30")
+    upload(store, video, folder / "video.mov")
+    upload(store, consent, folder / "consent.json")
+    (arrival,) = arrivals(control, "s3://shared/incoming")
+    recording = take_in(control, arrival)
+    assert (
+        arrival.speaker == "zoe" and recording.video.read_bytes() == b"good 30" and recording.consent.read_bytes() == consent.read_bytes()
+    )
+    remember(control, arrival, "taken")
+    assert remembered(control, arrivals(control, "s3://shared/incoming")[0]) == "taken"
+
+
+def test_forgotten_speaker_is_gone_from_the_store_too(clones: tuple[Workspace, Workspace], endpoint: str, tmp_path: Path) -> None:
+    """The last of all: it takes the speaker from the control workspace."""
+    control, _ = clones
+    shared = shared_store(control)
+    assert shared is not None and shared_objects(control, "ada")
+    result = talkhead(control.root, "forget", "--speaker", "ada", "--yes")
+    assert result.returncode == 0, result.stderr
+    assert shared_objects(control, "ada") == []
+    left = {info.uri.key for info in shared.store.list(shared.dvc)}
+    assert left == set(), "nothing of the only speaker is left in DVC's remote"
+    fresh = Workspace(make_toy_workspace(tmp_path))
+    assert talkhead(fresh.root, "store", "use", ADDRESS, "--endpoint-url", endpoint, "--machine").returncode == 0
+    with pytest.raises(InputError, match="'ada' is not in"):
+        fetch_speaker(fresh, "ada")
