@@ -20,7 +20,7 @@ from flows.object_store import ObjectStore, ObjectStoreConfig, ObjectUri
 from flows.object_transfer import upload
 from flows.shared_cache import SharedCache
 from flows.shared_results import restore_results
-from flows.speaker_exchange import fetch_speaker, publish_speaker
+from flows.speaker_exchange import fetch_speaker, publish_speaker, shared_objects
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import Outcome, reproduce
 from flows.store_settings import object_store, shared_store
@@ -242,3 +242,19 @@ def test_recordings_arrive_in_the_store(clones: tuple[Workspace, Workspace], tmp
     )
     remember(control, arrival, "taken")
     assert remembered(control, arrivals(control, "s3://shared/incoming")[0]) == "taken"
+
+
+def test_forgotten_speaker_is_gone_from_the_store_too(clones: tuple[Workspace, Workspace], endpoint: str, tmp_path: Path) -> None:
+    """The last of all: it takes the speaker from the control workspace."""
+    control, _ = clones
+    shared = shared_store(control)
+    assert shared is not None and shared_objects(control, "ada")
+    result = talkhead(control.root, "forget", "--speaker", "ada", "--yes")
+    assert result.returncode == 0, result.stderr
+    assert shared_objects(control, "ada") == []
+    left = {info.uri.key for info in shared.store.list(shared.dvc)}
+    assert left == set(), "nothing of the only speaker is left in DVC's remote"
+    fresh = Workspace(make_toy_workspace(tmp_path))
+    assert talkhead(fresh.root, "store", "use", ADDRESS, "--endpoint-url", endpoint, "--machine").returncode == 0
+    with pytest.raises(InputError, match="'ada' is not in"):
+        fetch_speaker(fresh, "ada")
