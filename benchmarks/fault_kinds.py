@@ -112,7 +112,10 @@ def _name(process: psutil.Process) -> str:
         words = process.cmdline()
     except psutil.Error:
         return "gone"
-    return next((word for word in words if word.startswith("tasks.") or word.endswith("/dvc") or word == "flows.command_line"), "starting")
+    return next(
+        (Path(word).name for word in words if word.startswith("tasks.") or word.endswith("/dvc") or word == "flows.command_line"),
+        "starting",
+    )
 
 
 def _full_disk(root: Path, subject: Subject, before: int, chance: random.Random) -> tuple[str, int | None]:
