@@ -25,8 +25,8 @@ from talkhead_core.errors import TalkheadError
 __all__ = ["MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
 
 MOST_RESCHEDULES = 3
-ZOMBIE_SECONDS = 90.0
-SECONDS_ALONE = 45.0
+ZOMBIE_SECONDS = 150.0
+SECONDS_ALONE = 100.0  # longer than the minute that a server on SQLite may wait for its own database
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_TO_ANSWER = 8.0  # a network that swallows everything must not hold up the watch
 _EXIT_CODE = 75  # what sendmail and its kin call "try again later"
