@@ -51,13 +51,14 @@ def stage_signer(root: Path, config: ProvenanceConfig) -> Signer:
 def origin_of(stage: Stage, kind: str, title: str, data_sha256: Mapping[str, str], consent: Consent | None, **given: object) -> Origin:
     """Where a video of ``stage`` comes from; ``given`` are the remaining fields of :class:`Origin`."""
     weights = stage.inputs("train_torso") / "model.safetensors"
-    source = read_json(stage.inputs("ingest") / "ingest.json")["source"]
+    ingest = stage.inputs("ingest") / "ingest.json"
+    recording = {"training_video": read_json(ingest)["source"]["sha256"]} if ingest.is_file() else {}
     return Origin(
         title=title,
         kind=kind,
         model=stage.speaker,
         model_sha256=file_sha256(weights) if weights.is_file() else None,
-        data_sha256={"training_video": source["sha256"], **data_sha256},
+        data_sha256={**recording, **data_sha256},
         synthetic_speaker=consent.synthetic if consent else False,
         consent_sha256=consent.statement_sha256 if consent else None,
         **given,  # type: ignore[arg-type]

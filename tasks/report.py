@@ -36,7 +36,8 @@ def run(stage: Stage) -> None:
 def _label(stage: Stage) -> VideoLabel:
     """Recording and render stand side by side in a report's videos, so they are composites."""
     provenance = stage.section(ProvenanceConfig, "provenance")
-    record = read_json(stage.inputs("ingest") / "ingest.json").get("consent")
+    ingest = stage.inputs("ingest") / "ingest.json"
+    record = read_json(ingest).get("consent") if ingest.is_file() else None  # a page is made of what there is
     consent = from_mapping(Consent, record, where="ingest.json, consent") if record else None
     origin = origin_of(stage, "report", f"{stage.speaker}: recording and render", {}, consent, composite=True, watermark=True)
     return VideoLabel(origin=origin, signer=stage_signer(stage.root, provenance), watermark_key=provenance.watermark_key)
