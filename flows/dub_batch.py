@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from flows.manifest import manifest_lines
 from flows.object_store import ObjectStore, ObjectUri
 from talkhead_core.errors import InputError
 from talkhead_core.speakers import check_speaker_name
@@ -80,23 +79,11 @@ def grouped(rows: Iterable[BatchRow], most: int) -> dict[str, list[BatchRow]]:
 
 
 def _of_manifest(store: ObjectStore, root: Path, manifest: str, out: str) -> Iterator[BatchRow]:
-    text = _text(store, root, manifest)
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    missing = {"speaker", "audio", "out"} - set(reader.fieldnames or [])
-    if missing:
-        raise InputError(f"{manifest}: the header lacks {', '.join(sorted(missing))}; it must name speaker, audio and out")
-    for row in reader:
-        values = {name: (row.get(name) or "").strip() for name in ("speaker", "audio", "out")}
-        empty = [name for name, value in values.items() if not value]
-        if empty:
-            raise InputError(f"{manifest} line {reader.line_num}: {', '.join(empty)} is empty")
-        name = PurePosixPath(values["out"])
-        if name.is_absolute() or ".." in name.parts:
-            raise InputError(f"{manifest} line {reader.line_num}: out {values['out']!r} leaves the output folder")
-        if name.suffix.lower() != ".mp4":
-            raise InputError(f"{manifest} line {reader.line_num}: out {values['out']!r} must end with .mp4")
+    for line in manifest_lines(_content(store, root, manifest), manifest):
+        if line.out.suffix.lower() != ".mp4":
+            raise InputError(f"{manifest} line {line.number}: out {str(line.out)!r} must end with .mp4")
         yield BatchRow(
-            speaker=check_speaker_name(values["speaker"]), audio=_beside(root, manifest, values["audio"]), out=_inside(root, out, str(name))
+            speaker=check_speaker_name(line.speaker), audio=_beside(root, manifest, line.audio), out=_inside(root, out, str(line.out))
         )
 
 
@@ -125,14 +112,14 @@ def _recordings(store: ObjectStore, root: Path, place: str) -> list[tuple[PurePo
     return [(relative, full) for relative, full in found if relative.suffix.lower() in _SUFFIXES]
 
 
-def _text(store: ObjectStore, root: Path, manifest: str) -> str:
+def _content(store: ObjectStore, root: Path, manifest: str) -> bytes:
     try:
         content = store.read(ObjectUri.parse(manifest)) if is_remote(manifest) else (root / manifest).read_bytes()
-        if content is None:
-            raise InputError(f"{manifest}: there is no such object; check the address")
-        return content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"{manifest}: cannot be read as a CSV manifest ({error})") from error
+    if content is None:
+        raise InputError(f"{manifest}: there is no such object; check the address")
+    return content
 
 
 def _beside(root: Path, manifest: str, audio: str) -> str:

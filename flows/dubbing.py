@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from flows.manifest import manifest_lines
 from flows.model_versions import is_trained, read_history, trained_outputs
 from flows.stage_runs import Outcome, StageEvent, StageFailedError, run_task
 from flows.version_workspace import workspace_in_use
@@ -106,28 +106,16 @@ def read_manifest(manifest: Path, folder: Path) -> list[ManifestRow]:
         InputError: not such a CSV; the message names the line.
     """
     try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"speaker", "audio", "out"} - set(reader.fieldnames or [])
-            if missing:
-                raise InputError(f"{manifest}: the header lacks {', '.join(sorted(missing))}; it must name speaker, audio and out")
-            rows = [_row(manifest, folder, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = manifest.read_bytes()
+    except OSError as error:
         raise InputError(f"{manifest}: cannot be read as a CSV manifest ({error})") from error
+    rows = [
+        ManifestRow(speaker=line.speaker, audio=manifest.parent / line.audio, out=folder / line.out)
+        for line in manifest_lines(content, str(manifest))
+    ]
     if len({row.out for row in rows}) < len(rows):
         raise InputError(f"{manifest}: two rows write the same file; give each row its own 'out'")
     return rows
-
-
-def _row(manifest: Path, folder: Path, line: int, row: dict[str, str | None]) -> ManifestRow:
-    values = {name: (row.get(name) or "").strip() for name in ("speaker", "audio", "out")}
-    empty = [name for name, value in values.items() if not value]
-    if empty:
-        raise InputError(f"{manifest} line {line}: {', '.join(empty)} is empty")
-    out = PurePosixPath(values["out"])
-    if out.is_absolute() or ".." in out.parts:
-        raise InputError(f"{manifest} line {line}: out {values['out']!r} leaves the output folder")
-    return ManifestRow(speaker=values["speaker"], audio=manifest.parent / values["audio"], out=folder / out)
 
 
 def dub_signature(workspace: Workspace, speaker: str, audio: Path, options: Sequence[str] = ()) -> str:

@@ -20,6 +20,7 @@ import psutil
 import typer
 
 from flows.child_process import child_environment
+from flows.command_output import run_module
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json, write_text
 from talkhead_core.errors import TalkheadError
@@ -170,13 +171,5 @@ def _say(line: str) -> None:
     typer.echo(line)
 
 
-def _main() -> None:
-    try:
-        app()
-    except TalkheadError as error:
-        sys.stderr.write(f"talkhead: {error}\n")
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    _main()
+    run_module(app)

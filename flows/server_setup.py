@@ -7,7 +7,6 @@ repeated.
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -16,10 +15,11 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalC
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
+from flows.command_output import run_module
 from flows.crash_policy import set_automations
 from flows.gpu_slots import limit_name
 from flows.run_watch import ZOMBIE_SECONDS
-from talkhead_core.errors import InputError, TalkheadError
+from talkhead_core.errors import InputError
 
 __all__ = ["set_up_server"]
 
@@ -65,13 +65,5 @@ def _count(gpus: str) -> int:
     return int(gpus or 1)
 
 
-def _main() -> None:
-    try:
-        app()
-    except TalkheadError as error:
-        sys.stderr.write(f"talkhead: {error}\n")
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    _main()
+    run_module(app)

@@ -22,10 +22,9 @@ from talkhead_core.metrics.dub import DubFigures, change_per_frame, dub_document
 from talkhead_core.metrics.evaluation import EvaluateConfig, ExtraMetrics, load_extra_metrics
 from talkhead_core.metrics.lip_sync import mouth_opening
 from talkhead_core.metrics.protocol import Protocol, cross_protocol
-from talkhead_core.report.plain_text import document_lines
 from talkhead_core.speakers import check_speaker_name
 from talkhead_core.types import FloatArray
-from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, write_files
+from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, tell_documents, write_files
 from tasks.stage import resolve_section
 
 __all__ = ["MeasuredDub", "dub_protocol", "measure_dub"]
@@ -130,11 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     except TalkheadError as error:
         sys.stderr.write(f"evaluate: {error}\n")
         return 1
-    for name, document in documents.items():
-        sys.stdout.write("\n".join([name, *document_lines(document)]) + "\n")
-    for name, problem in errors.items():
-        sys.stderr.write(f"evaluate: {name}: {problem}\n")
-    return 1 if errors else 0
+    return tell_documents(documents, errors)
 
 
 def _documents(rendered: Path, protocol: Protocol, audio: Path | None) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

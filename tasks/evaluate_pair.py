@@ -30,9 +30,8 @@ from talkhead_core.metrics.evaluation import (
 from talkhead_core.metrics.frame_scores import ReferenceFrame, region_masks
 from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
 from talkhead_core.metrics.protocol import PAIR
-from talkhead_core.report.plain_text import document_lines
 from talkhead_core.types import FloatArray, Image
-from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, write_files
+from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, tell_documents, write_files
 from tasks.pair_extras import add_extras
 
 __all__ = ["evaluate_folder", "evaluate_pair"]
@@ -176,11 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     except TalkheadError as error:
         sys.stderr.write(f"evaluate: {error}\n")
         return 1
-    for stem, document in documents.items():
-        sys.stdout.write("\n".join([stem, *document_lines(document)]) + "\n")
-    for stem, problem in errors.items():
-        sys.stderr.write(f"evaluate: {stem}: {problem}\n")
-    return 1 if errors else 0
+    return tell_documents(documents, errors)
 
 
 if __name__ == "__main__":

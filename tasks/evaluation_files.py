@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ import pandas as pd
 
 from talkhead_core.artifacts import write_json, write_text
 from talkhead_core.report.paper_tables import PAPER_TABLES, OurRow, PaperTable, answered, filled, to_latex, to_markdown
-from talkhead_core.report.plain_text import document_rows
+from talkhead_core.report.plain_text import document_lines, document_rows
 
-__all__ = ["VIDEO_SUFFIXES", "FileOptions", "add_file_options", "write_files", "write_paper_tables"]
+__all__ = ["VIDEO_SUFFIXES", "FileOptions", "add_file_options", "tell_documents", "write_files", "write_paper_tables"]
 
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
@@ -81,3 +82,12 @@ def write_paper_tables(rows: Sequence[OurRow], options: FileOptions, tables: Seq
         if path:
             chosen = [table for table in tables if any(answered(table, row) for row in rows)]
             write_text(path, "\n".join(writer(filled(table, rows)) for table in chosen))
+
+
+def tell_documents(documents: Mapping[str, Mapping[str, Any]], errors: Mapping[str, str]) -> int:
+    """Print every document's figures, and each problem on stderr; gives the exit code: 1 when there is a problem."""
+    for name, document in documents.items():
+        sys.stdout.write("\n".join([name, *document_lines(document)]) + "\n")
+    for name, problem in errors.items():
+        sys.stderr.write(f"evaluate: {name}: {problem}\n")
+    return 1 if errors else 0

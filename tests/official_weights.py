@@ -153,3 +153,17 @@ def write_feature_weights(folder: Path, *, local: bool = False) -> dict[str, str
     encoder = {name.removeprefix("audio_encoder."): value for name, value in randomised(AudioVisualNetwork()).items()}
     torch.save(encoder, folders["ave"] / AVE_FILE)
     return {name: str(path) for name, path in folders.items()}
+
+
+def write_bisenet_weights(folder: Path) -> Path:
+    """A file in ``folder`` with the names and shapes of ``79999_iter.pth``, the training's own outputs included; gives the folder."""
+    from talkhead_core.segmentation.bisenet_network import BiSeNet
+    from talkhead_core.segmentation.face_parser import BISENET_FILE
+
+    state = randomised(BiSeNet())
+    for head in ("16", "32"):
+        state[f"conv_out{head}.conv.conv.weight"] = torch.zeros(64, 128, 3, 3)
+        state[f"conv_out{head}.conv_out.weight"] = torch.zeros(19, 64, 1, 1)
+        state |= {f"conv_out{head}.conv.bn.{part}": torch.zeros(64) for part in ("weight", "bias", "running_mean", "running_var")}
+    torch.save(state, folder / BISENET_FILE)
+    return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 
 from talkhead_core.demo.synthetic_speech import PHONEMES, utterances
@@ -66,10 +67,11 @@ def test_the_weights_that_ship_tell_sounds_apart(spoken: list[Utterance]) -> Non
 
 
 def test_weights_come_back_from_a_file(tmp_path: Path) -> None:
-    encoder = PhoneticEncoder(PhoneticEncoderConfig(channels=10, hidden=8, embedding=4))
-    encoder.half().float().save(tmp_path / "weights.safetensors", {"utterances": 3})
-    import safetensors
-
-    with safetensors.safe_open(tmp_path / "weights.safetensors", framework="np") as file:
+    encoder = PhoneticEncoder(PhoneticEncoderConfig(channels=10, hidden=8, embedding=4)).half().float().eval()
+    path = tmp_path / "weights.safetensors"
+    encoder.save(path, {"utterances": 3})
+    columns = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 30, 10)).astype(np.float32))
+    assert torch.equal(PhoneticEncoder.trained(path)(columns), encoder(columns))
+    with safetensors.safe_open(path, framework="np") as file:
         assert file.metadata()["record"] == '{"utterances": 3}'
         np.testing.assert_array_equal(file.get_tensor("embed.weight"), encoder.embed.weight.detach().half().numpy())

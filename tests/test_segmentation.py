@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from talkhead_core.artifacts import read_json
 from talkhead_core.compositing.background_plate import BackgroundPlate
 from talkhead_core.demo.speaker import DemoSpeaker, DemoSpeakerConfig, make_demo_speaker
-from talkhead_core.errors import InputError, NotAvailableError, ParameterError
+from talkhead_core.errors import InputError, ParameterError
 from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
-from talkhead_core.media.mask_morphology import bounding_box, closed, grown, joined_to, shrunk, without_holes
-from talkhead_core.media.read_ahead import WriteBehind, read_ahead
+from talkhead_core.media.mask_morphology import grown
 from talkhead_core.media.video_reader import read_frames, read_gray_frames
 from talkhead_core.motion.temporal_mask import FlowMaskConfig, TemporalMask
-from talkhead_core.segmentation.bisenet_network import FACE_CLASSES, BiSeNet
 from talkhead_core.segmentation.face_geometry import FaceGeometry
-from talkhead_core.segmentation.face_parser import BISENET_FILE, BiSeNetSegmenter
 from talkhead_core.segmentation.hand_region import hand_region
 from talkhead_core.segmentation.label_map import LabelMapper, SegmentationConfig, label_frames, nearest_detected
 from talkhead_core.segmentation.limb_tracker import with_limbs
@@ -32,7 +27,7 @@ from talkhead_core.segmentation.skin_colour import SkinColour
 from talkhead_core.types import Label
 from tasks import segment
 from tests.footage_maker import moving_portrait, portrait
-from tests.official_weights import randomised
+from tests.official_weights import write_bisenet_weights
 from tests.torso_scene import intersection_over_union, mask_stage
 
 
@@ -78,92 +73,7 @@ def test_every_segmenter_finds_the_person(name: str, height: int, width: int, bi
 
 @pytest.fixture(scope="module")
 def bisenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the names and shapes of ``79999_iter.pth``, the training's own outputs and counters included."""
-    folder = tmp_path_factory.mktemp("bisenet")
-    network = BiSeNet()
-    state = randomised(network)
-    for head in ("16", "32"):
-        state[f"conv_out{head}.conv.conv.weight"] = torch.zeros(64, 128, 3, 3)
-        state[f"conv_out{head}.conv_out.weight"] = torch.zeros(19, 64, 1, 1)
-        state |= {f"conv_out{head}.conv.bn.{part}": torch.zeros(64) for part in ("weight", "bias", "running_mean", "running_var")}
-    torch.save(state, folder / BISENET_FILE)
-    return folder
-
-
-def test_the_face_parsers_file_has_the_size_of_the_official_one(bisenet_weights: Path) -> None:
-    assert (bisenet_weights / BISENET_FILE).stat().st_size == pytest.approx(53_289_463, rel=2e-3)
-
-
-def test_the_face_parser_computes_its_layers(bisenet_weights: Path) -> None:
-    """The same network put together a second time, from the published names alone."""
-    state = torch.load(bisenet_weights / BISENET_FILE, weights_only=True)
-    functional = torch.nn.functional
-
-    def normalised(name: str, x: torch.Tensor) -> torch.Tensor:
-        mean, variance, weight, bias = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        return functional.batch_norm(x, mean, variance, weight, bias)
-
-    def unit(name: str, x: torch.Tensor, padding: int = 1) -> torch.Tensor:
-        return normalised(f"{name}.bn", functional.conv2d(x, state[f"{name}.conv.weight"], padding=padding)).relu()
-
-    def pooled(x: torch.Tensor) -> torch.Tensor:
-        return functional.adaptive_avg_pool2d(x, 1)
-
-    def refined(name: str, x: torch.Tensor) -> torch.Tensor:
-        x = unit(f"{name}.conv", x)
-        return x * normalised(f"{name}.bn_atten", functional.conv2d(pooled(x), state[f"{name}.conv_atten.weight"])).sigmoid()
-
-    image = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (1, 3, 96, 128)).astype(np.float32))
-    resnet = "cp.resnet"
-    x = normalised(f"{resnet}.bn1", functional.conv2d(image, state[f"{resnet}.conv1.weight"], stride=2, padding=3)).relu()
-    x = functional.max_pool2d(x, 3, 2, 1)
-    stages = []
-    for layer in range(1, 5):
-        for block in range(2):
-            name, stride = f"{resnet}.layer{layer}.{block}", 2 if layer > 1 and block == 0 else 1
-            y = normalised(f"{name}.bn1", functional.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1)).relu()
-            y = normalised(f"{name}.bn2", functional.conv2d(y, state[f"{name}.conv2.weight"], padding=1))
-            if f"{name}.downsample.0.weight" in state:
-                x = normalised(f"{name}.downsample.1", functional.conv2d(x, state[f"{name}.downsample.0.weight"], stride=stride))
-            x = (x + y).relu()
-        stages.append(x)
-    coarse = refined("cp.arm32", stages[3]) + unit("cp.conv_avg", pooled(stages[3]), 0)
-    coarse = unit("cp.conv_head32", functional.interpolate(coarse, scale_factor=2))
-    middle = unit("cp.conv_head16", functional.interpolate(refined("cp.arm16", stages[2]) + coarse, scale_factor=2))
-    fused = unit("ffm.convblk", torch.cat([stages[1], middle], 1), 0)
-    weight = functional.conv2d(functional.conv2d(pooled(fused), state["ffm.conv1.weight"]).relu(), state["ffm.conv2.weight"]).sigmoid()
-    scores = functional.conv2d(unit("conv_out.conv", fused * weight + fused), state["conv_out.conv_out.weight"])
-    expected = functional.interpolate(scores, (96, 128), mode="bilinear", align_corners=True)
-    network = BiSeNet()
-    network.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith(("conv_out16", "conv_out32"))})
-    assert expected.std() > 0.01
-    np.testing.assert_allclose(network(image), expected, atol=1e-4)
-
-
-def test_what_the_face_parser_calls_head_and_neck_is_head_and_neck(monkeypatch: pytest.MonkeyPatch, bisenet_weights: Path) -> None:
-    parser = BiSeNetSegmenter(str(bisenet_weights))
-    classes = torch.zeros(512, 512, dtype=torch.int64)
-    classes[100:300, 150:350] = FACE_CLASSES.index("skin")
-    classes[60:100, 150:350] = FACE_CLASSES.index("hair")
-    classes[300:350, 200:300] = FACE_CLASSES.index("neck")
-    classes[350:, 50:450] = FACE_CLASSES.index("cloth")
-    scores = 20 * torch.nn.functional.one_hot(classes, 19).permute(2, 0, 1)[None].float()
-    monkeypatch.setattr(parser, "_network", lambda image: scores)
-    image = np.full((256, 256, 3), 127, np.uint8)
-    labels = LabelMapper(SegmentationConfig())(image, parser(image), None, NO_LIMBS, parser.parts(image))
-    expected = cv2.resize(classes.numpy().astype(np.uint8), (256, 256), interpolation=cv2.INTER_NEAREST)
-    wanted = {"background": Label.BACKGROUND, "skin": Label.HEAD, "hair": Label.HEAD, "neck": Label.NECK, "cloth": Label.TORSO}
-    for name, label in wanted.items():
-        assert (labels[expected == FACE_CLASSES.index(name)] == label).mean() > 0.97, name
-
-
-def test_the_face_parser_without_its_file_says_what_to_run(tmp_path: Path) -> None:
-    for wrong in (None, str(tmp_path)):
-        with pytest.raises(NotAvailableError, match="talkhead models pull bisenet"):
-            BiSeNetSegmenter(wrong)
-    torch.save({"cp.resnet.conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / BISENET_FILE)
-    with pytest.raises(NotAvailableError, match="names do not match"):
-        BiSeNetSegmenter(str(tmp_path))
+    return write_bisenet_weights(tmp_path_factory.mktemp("bisenet"))
 
 
 def test_head_neck_and_torso_of_a_portrait() -> None:
@@ -368,56 +278,6 @@ def test_stage_refuses_landmarks_of_another_clip(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="3 rows for the 5 frames"):
         segment.run(stage)
     assert not (stage.out / "labels.mkv").exists()
-
-
-# --- masks and threads ------------------------------------------------------------------------------------------------------
-
-
-def test_mask_morphology() -> None:
-    dot = np.zeros((41, 41), bool)
-    dot[20, 20] = True
-    disc = grown(dot, 5)
-    assert disc[20, 25] and not disc[20, 26] and not disc[25, 25] and disc.sum() == pytest.approx(np.pi * 25, rel=0.2)
-    assert shrunk(disc, 4).sum() <= 9 and shrunk(np.ones((5, 5), bool), 3).all()
-    gap = np.zeros((40, 40), bool)
-    gap[10:30, 5:18], gap[10:30, 21:35] = True, True
-    assert closed(gap, 4)[20, 19] and not closed(gap, 1)[20, 19] and not closed(gap, 4)[2, 2]
-    ring = grown(dot, 12) & ~grown(dot, 8)
-    assert without_holes(ring)[20, 20] and np.array_equal(without_holes(ring), grown(dot, 12))
-    assert joined_to(gap, np.eye(40, dtype=bool) & gap & (np.arange(40) < 15))[:, :18].any()
-    assert not joined_to(gap, np.zeros_like(gap)).any()
-    assert bounding_box(gap) == (slice(10, 30), slice(5, 35)) and bounding_box(gap, 20) == (slice(0, 40), slice(0, 40))
-    assert bounding_box(np.zeros((3, 3), bool)) is None and not grown(np.zeros((3, 3), bool), 2).any()
-
-
-def test_read_ahead_keeps_order_and_errors() -> None:
-    def numbers() -> Iterator[int]:
-        yield from range(20)
-        raise ValueError("cut short")
-
-    taken = []
-    with pytest.raises(ValueError, match="cut short"):
-        for number in read_ahead(numbers(), depth=3):
-            taken.append(number)
-    assert taken == list(range(20))
-    unfinished = read_ahead(iter(range(10**9)), depth=2)
-    assert next(unfinished) == 0
-    unfinished.close()  # ends its thread
-
-
-def test_write_behind_keeps_order_and_errors() -> None:
-    written: list[int] = []
-    with WriteBehind(written.append, depth=2) as write:
-        for number in range(50):
-            write(number)
-    assert written == list(range(50))
-
-    def full(number: int) -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"), WriteBehind(full, depth=2) as write:
-        for number in range(5):
-            write(number)
 
 
 # --- the demo speaker, whose truth is known ---------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """From windows of speech features to lip codes.
 
 Trained end to end from pixels, a field learns nothing from the audio for a long time; trained against lip codes of the tracked
-mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and one linear readout vote; both
-are given, beside the speech features, what the phonetic encoder hears in them.
+mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and one linear readout vote; the
+readout and every other network are given, beside the speech features, what the phonetic encoder hears in them.
 """
 
 from __future__ import annotations

@@ -67,16 +67,16 @@ class PhoneticEncoder(nn.Module):
         return self.embed(self.columns(columns.transpose(1, 2))).transpose(1, 2)
 
     @classmethod
-    def trained(cls) -> PhoneticEncoder:
-        """With the weights that ship with talkhead."""
-        with safetensors.safe_open(_WEIGHTS, framework="pt") as file:
-            config = from_mapping(PhoneticEncoderConfig, json.loads(file.metadata()["config"]), where=_WEIGHTS.name)
+    def trained(cls, path: Path = _WEIGHTS) -> PhoneticEncoder:
+        """With the weights in ``path``; by default those that ship with talkhead."""
+        with safetensors.safe_open(path, framework="pt") as file:
+            config = from_mapping(PhoneticEncoderConfig, json.loads(file.metadata()["config"]), where=path.name)
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
         encoder = cls(config)
         encoder.load_state_dict(weights)
         return encoder.eval().requires_grad_(False)
 
-    def save(self, path: Path = _WEIGHTS, record: dict[str, object] | None = None) -> None:
+    def save(self, path: Path, record: dict[str, object] | None = None) -> None:
         """Write the weights in half precision with ``record`` of how they were made, whole."""
         weights = {name: value.detach().to(torch.float16).contiguous() for name, value in self.state_dict().items()}
         metadata = {"config": json.dumps(asdict(self.config)), "record": json.dumps(record or {})}

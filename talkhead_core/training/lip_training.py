@@ -28,7 +28,7 @@ class LipTrainingConfig:
         iterations: optimiser steps of each network.
         members: networks that vote; all learn from all training frames.
         folds: further networks, each without one of as many parts of the training frames. What they say of those parts is what
-            speech says of frames not learned, and sets ``opening_spread``; 1 leaves it alone.
+            speech says of frames not learned, and sets how far the opening is stretched; with 1 nothing is stretched.
         opening_spread: spread of the mouth opening over those unseen parts that predictions are stretched to, as a part of the
             tracked one's. Least squares shrinks what it cannot tell, and mouths under-open.
         clips: clips of consecutive frames a step.
