@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from talkhead_core.artifacts import whole_file
-from talkhead_core.face.lip_codes import LipCodes, mouth_opening_cm
+from talkhead_core.face.lip_codes import LipCodes, lip_codes_for, mouth_opening_cm
 from talkhead_core.face.upper_face_codes import UpperFaceCodes
 from talkhead_core.fields.head_field import HeadFieldConfig
 from talkhead_core.progress import silent
@@ -34,7 +34,7 @@ class TrainCoarseConfig:
     Args:
         size_px: side of the frames trained on.
         head: training of the head field.
-        field: its sizes.
+        field: its sizes; those of its inputs follow from the footage.
         shell: sizes of the shell.
         lips: training of the lip encoder.
         upper_face_codes: how many codes eyes and brows get.
@@ -61,7 +61,7 @@ def run(stage: Stage) -> None:
 def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage) -> SpeakerModel:
     """A model with trained lips and an untrained head."""
     track, train = dataset.track, dataset.train_ids
-    lip_codes = LipCodes.fit(track.mesh_cm[train], track.shape_cm, config.field.lip_codes)
+    lip_codes = LipCodes.fit(track.mesh_cm[train], track.shape_cm, config.lips.codes or lip_codes_for(len(train)))
     upper = UpperFaceCodes.fit(track.mesh_cm[train], track.shape_cm, lip_codes, config.upper_face_codes)
     codes = lip_codes.encode(track.mesh_cm, track.shape_cm)
     encoder = train_lip_encoder(
@@ -87,7 +87,8 @@ def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainC
         config=config.shell,
     )
     torch.manual_seed(config.head.seed)
-    field_config = dataclasses.replace(config.field, expression=track.expression.shape[1] + len(upper.components))
+    expressions = track.expression.shape[1] + len(upper.components)
+    field_config = dataclasses.replace(config.field, lip_codes=codes.shape[1], expression=expressions)
     model = SpeakerModel(
         head=TalkingHead(shell, field_config, len(dataset.frames)),
         lip_encoder=encoder,

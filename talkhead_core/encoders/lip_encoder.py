@@ -38,7 +38,7 @@ class LipEncoderConfig:
     lip_codes: int = 8
     dropout: float = 0.3
     members: int = 4
-    linear_share: float = 0.2
+    linear_share: float = 0.35
     phonetic: PhoneticEncoderConfig | None = None
 
     def __post_init__(self) -> None:

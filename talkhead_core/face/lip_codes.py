@@ -14,11 +14,19 @@ import numpy as np
 from talkhead_core.face.mesh_topology import CHEEKS, INNER_LIP_LOWER, INNER_LIP_UPPER, JAW, LIPS
 from talkhead_core.types import FloatArray
 
-__all__ = ["LipCodes", "lower_face_weight", "mouth_opening_cm"]
+__all__ = ["LipCodes", "lip_codes_for", "lower_face_weight", "mouth_opening_cm"]
 
 _LOWER_FACE = np.array(sorted({*LIPS, *JAW, *CHEEKS}))
 _NOSE_TIP = 4
 _LOWER_LIDS = (145, 374)
+
+_FRAMES_PER_CODE = 130
+_FEWEST_CODES, _MOST_CODES = 8, 12
+
+
+def lip_codes_for(frames: int) -> int:
+    """How many lip codes ``frames`` of training bear: a minute teaches what four more codes do, with twenty seconds they are noise."""
+    return min(max(frames // _FRAMES_PER_CODE, _FEWEST_CODES), _MOST_CODES)
 
 
 def mouth_opening_cm(mesh_cm: FloatArray) -> FloatArray:

@@ -25,6 +25,7 @@ class LipTrainingConfig:
     """How the lip encoder is trained.
 
     Args:
+        codes: lip codes; 0: as many as the footage bears (``lip_codes_for``).
         iterations: optimiser steps of each network.
         members: networks that vote; all learn from all training frames.
         folds: further networks, each without one of as many parts of the training frames. What they say of those parts is what
@@ -46,6 +47,7 @@ class LipTrainingConfig:
         seed: of initial weights and draws.
     """
 
+    codes: int = 0
     iterations: int = 300
     members: int = 4
     folds: int = 4
@@ -60,11 +62,12 @@ class LipTrainingConfig:
     gain_std: float = 0.3
     masked_channels: int = 16
     phonetic: bool = True
-    linear_share: float = 0.2
+    linear_share: float = 0.35
     ridge: float = 1000.0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require(0 <= self.codes <= 64, f"codes must be 0 to 64, not {self.codes}")
         require(self.iterations >= 1, f"iterations must be at least 1, not {self.iterations}")
         require(1 <= self.members <= 16, f"members must be 1 to 16, not {self.members}")
         require(1 <= self.folds <= 16, f"folds must be 1 to 16, not {self.folds}")
