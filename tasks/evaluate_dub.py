@@ -26,6 +26,7 @@ from talkhead_core.speakers import check_speaker_name
 from talkhead_core.types import FloatArray
 from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, tell_documents, write_files
 from tasks.stage import resolve_section
+from tasks.sync_error import LSE, SyncError
 
 __all__ = ["MeasuredDub", "dub_protocol", "measure_dub"]
 
@@ -83,7 +84,13 @@ def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, conf
     )
     extra = load_extra_metrics(Path("weights"), config)
     slow = _slow_metrics(resampled_frames(probe, *size, fps), extra, config)
-    document = dub_document(figures, protocol, slow, extra.not_available, config.landmarker)
+    heard = SyncError(Path("weights")).of(probe, audio)
+    missing = dict(extra.not_available)
+    if isinstance(heard, str):
+        missing |= {name: heard for name in LSE}
+    else:
+        slow |= heard
+    document = dub_document(figures, protocol, slow, missing, config.landmarker)
     level = _level_dbfs(sound, fps, len(points))
     return MeasuredDub(figures=figures, level_dbfs=level, fps=fps, document=document, change=change)
 

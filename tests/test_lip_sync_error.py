@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 import torch
 
 from talkhead_core.errors import NotAvailableError
+from talkhead_core.media.audio_file import write_audio
+from talkhead_core.media.mux import mux
+from talkhead_core.media.probe import probe_video
+from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.metrics.face_detector_network import FaceDetector
 from talkhead_core.metrics.lip_sync_error import (
     FACE_DETECTOR_FILE,
@@ -20,6 +25,7 @@ from talkhead_core.metrics.lip_sync_error import (
     sync_figures,
 )
 from talkhead_core.metrics.syncnet_network import SyncNet
+from tasks.sync_error import SyncError
 from tests.official_weights import randomised
 
 
@@ -110,3 +116,23 @@ def test_a_whole_video_is_scored_with_weights_of_the_official_form(tmp_path: Pat
     assert set(figures) == {"lse_d", "lse_c", "lse_offset_frames"} and all(np.isfinite(list(figures.values())))
     assert error.figures(lambda: frames_with_a_square(3), cepstra) == {}, "shorter than a window"
     assert error.figures(lambda: frames_with_a_square(8), cepstra[:5]) == {}
+
+
+def test_a_dub_is_scored_with_its_own_sound_or_the_speech_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    found = LipSyncError(SyncNet().eval(), _KnownDetector())  # type: ignore[arg-type]
+    with VideoWriter(tmp_path / "silent.mp4", width=320, height=240, fps=Fraction(25), encoding="delivery") as writer:
+        for frame in frames_with_a_square(20):
+            writer.write(frame)
+    rng = np.random.default_rng(0)
+    sounds = [tmp_path / "own.wav", tmp_path / "other.wav"]
+    for path in sounds:
+        write_audio(path, 0.1 * rng.normal(0, 1, 12800).astype(np.float32), 16000)
+    mux(tmp_path / "silent.mp4", sounds[0], tmp_path / "dub.mp4")
+    dub, silent = probe_video(tmp_path / "dub.mp4"), probe_video(tmp_path / "silent.mp4")
+    assert "talkhead models pull syncnet" in str(SyncError(tmp_path).of(dub))
+    monkeypatch.setattr("tasks.sync_error.load_lip_sync_error", lambda weights: found)
+    error = SyncError(tmp_path)
+    own, other = error.of(dub), error.of(dub, sounds[1])
+    assert isinstance(own, dict) and isinstance(other, dict) and own["lse_c"] != other["lse_c"]
+    assert isinstance(error.of(silent), str) and isinstance(error.of(silent, sounds[0]), dict), "a video without sound says so"
