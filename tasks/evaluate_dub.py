@@ -87,7 +87,7 @@ def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, conf
     heard = SyncError(Path("weights")).of(probe, audio)
     missing = dict(extra.not_available)
     if isinstance(heard, str):
-        missing |= {name: heard for name in LSE}
+        missing |= dict.fromkeys(LSE, heard)
     else:
         slow |= heard
     document = dub_document(figures, protocol, slow, missing, config.landmarker)
