@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -47,24 +48,23 @@ def run(stage: Stage) -> None:
         config,
         lambda done, _, note="": stage.progress(done, total, note),
     )
-    shots = _shots_of(frame_ids, read_json(stage.inputs("ingest") / "ingest.json")["shots"])
-    reference_points = found_landmarks(_selected(stage, frame_ids, int(rendering["size_px"])), shots, config.landmarker)
+    reference_points = found_landmarks(_selected(stage, frame_ids, int(rendering["size_px"])), config.landmarker)
     rendered_points: dict[str, FloatArray] = {}
     for index, protocol in enumerate(protocols):
-        rendered_points[protocol.name] = found_landmarks(read_frames(render / protocol.file), shots, config.landmarker)
+        rendered_points[protocol.name] = found_landmarks(read_frames(render / protocol.file), config.landmarker)
         stage.progress(len(frame_ids) + len(frame_ids) * (index + 1) // len(protocols), total, f"landmarks of {protocol.name}")
     table = with_landmark_scores(table, reference_points, rendered_points, LMD_SIZE_PX)
     write_json(stage.out / "metrics.json", metrics_document(table, protocols, float(fps), extra, config))
     write_table(stage.out / "per_frame.parquet", table)
 
 
-def found_landmarks(frames: Iterator[Image], shots: Sequence[Sequence[int]], landmarker: str) -> FloatArray:
-    """Landmarks ``[frames, P, 3]`` in pixels of a frame of 512; NaN rows without a face.
+def found_landmarks(frames: Iterator[Image], landmarker: str) -> FloatArray:
+    """Landmarks ``[frames, P, 3]`` in pixels of a frame of 512, each frame's by itself; NaN rows without a face.
 
     Small frames are enlarged to 512 first, for reference and render alike: a face under 60 px is not found.
     """
-    detector = build_landmarker(LandmarksConfig(landmarker=landmarker))
-    return np.stack([row.points for row in detector.detect(map(_at_512, frames), shots)])
+    detector = build_landmarker(LandmarksConfig(landmarker=landmarker, follow=False))
+    return np.stack([row.points for row in detector.detect(map(_at_512, frames), [[0, sys.maxsize]])])
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -108,14 +108,6 @@ def _references(stage: Stage, frame_ids: Sequence[int], size_px: int) -> Iterato
 def _selected(stage: Stage, frame_ids: Sequence[int], size_px: int) -> Iterator[Image]:
     for frame in read_selected_frames(stage.inputs("ingest") / "clip.mkv", frame_ids):
         yield np.asarray(cv2.resize(frame, (size_px, size_px), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _shots_of(frame_ids: Sequence[int], shots: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Half-open ranges of *positions* in ``frame_ids`` without a cut or a gap: landmarks are not tracked across one."""
-    starts = {int(first) for first, _ in shots}
-    cuts = [i for i in range(1, len(frame_ids)) if frame_ids[i] != frame_ids[i - 1] + 1 or frame_ids[i] in starts]
-    edges = [0, *cuts, len(frame_ids)]
-    return [[first, last] for first, last in zip(edges, edges[1:], strict=False)]
 
 
 def _check_lengths(render: Path, protocols: Sequence[Protocol], frames: int) -> None:

@@ -71,7 +71,7 @@ def evaluate_pair(
     def images(probe: VideoProbe, start: int) -> Iterator[Image]:
         return islice(resampled_frames(probe, width, height, fps), start, start + frames)
 
-    detector = LandmarksConfig(landmarker=config.landmarker)
+    detector = LandmarksConfig(landmarker=config.landmarker, follow=False)
     points = [_landmarks(images(probe, start), detector) for probe, start in zip(probes, (first, second), strict=True)]
     extra = load_extra_metrics(weights, config)
     references = (

@@ -35,9 +35,9 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     return clip
 
 
-def landmarker_here(name: str) -> Landmarker:
+def landmarker_here(name: str, follow: bool = True) -> Landmarker:
     try:
-        return build_landmarker(LandmarksConfig(landmarker=name, weights=str(WEIGHTS.get(name, ""))))
+        return build_landmarker(LandmarksConfig(landmarker=name, follow=follow, weights=str(WEIGHTS.get(name, ""))))
     except NotAvailableError as error:
         pytest.skip(f"{name}: {error}")
 
@@ -62,6 +62,16 @@ def test_contract(name: str, frames: list[np.ndarray]) -> None:
     second_shot = list(landmarker.detect(iter(frames[9:]), [[0, 7]]))
     for alone, row in zip(second_shot, rows[9:], strict=True):
         np.testing.assert_array_equal(alone.points, row.points)
+
+
+@pytest.mark.parametrize("name", LANDMARKERS.names())
+def test_frames_found_alone_do_not_depend_on_each_other(name: str, frames: list[np.ndarray]) -> None:
+    landmarker = landmarker_here(name, follow=False)
+    forwards = list(landmarker.detect(iter(frames), [[0, 16]]))
+    backwards = list(landmarker.detect(iter(frames[::-1]), [[0, 16]]))[::-1]
+    assert [row.detected for row in forwards] == [True] * 6 + [False] + [True] * 9
+    for one, other in zip(forwards, backwards, strict=True):
+        np.testing.assert_array_equal(one.points, other.points)
 
 
 @pytest.mark.parametrize("name", ["face_landmarker", "fan"])

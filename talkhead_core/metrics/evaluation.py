@@ -34,7 +34,7 @@ class EvaluateConfig:
     """What is measured.
 
     Args:
-        landmarker: finds the lips in both videos; the face mesh by default, the same mode for both.
+        landmarker: finds the lips in both videos, in every frame by itself; the face mesh by default.
         slow_every: LPIPS, BRISQUE, NIQE and FID are computed for every so many frames; 0 leaves them out.
         bootstrap: how intervals are drawn.
     """

@@ -16,7 +16,7 @@ def landmark_columns(reference_px: FloatArray, rendered_px: FloatArray, size_px:
 
     Args:
         reference_px: ``[frames, 468 or more, 2 or more]`` in pixels of a frame of ``size_px``, NaN rows without a face.
-        rendered_px: as ``reference_px``, found by the same landmarker in the same mode.
+        rendered_px: as ``reference_px``, found by the same landmarker in the same way.
         size_px: side of the frame that the pixels belong to.
     """
     return {

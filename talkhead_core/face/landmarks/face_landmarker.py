@@ -24,7 +24,7 @@ _FRAME_MS = 40  # the task smooths over time, from its first timestamp on
 
 
 class FaceLandmarkerTask:
-    """Video mode, restarted at each shot.
+    """Video mode, restarted at each shot, or every frame by itself.
 
     Raises:
         NotAvailableError: the ``.task`` file is missing or is none.
@@ -53,7 +53,7 @@ class FaceLandmarkerTask:
                     task.close()
                     task, shot_start = self._fresh(), frame_id
                 image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
-                found = task.detect_for_video(image, (frame_id - shot_start) * _FRAME_MS)
+                found = task.detect_for_video(image, (frame_id - shot_start) * _FRAME_MS) if self._config.follow else task.detect(image)
                 if not found.face_landmarks:
                     yield FrameLandmarks.missing(frame_id, REFINED_POINTS)
                     continue
@@ -74,7 +74,7 @@ class FaceLandmarkerTask:
         vision = mp.tasks.vision
         options = vision.FaceLandmarkerOptions(
             base_options=mp.tasks.BaseOptions(model_asset_buffer=self._model),
-            running_mode=vision.RunningMode.VIDEO,
+            running_mode=vision.RunningMode.VIDEO if self._config.follow else vision.RunningMode.IMAGE,
             num_faces=1,
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,

@@ -18,7 +18,7 @@ __all__ = ["MediaPipeFaceMesh", "to_clip_pixels"]
 
 
 class MediaPipeFaceMesh:
-    """Video mode throughout (it disagrees with static mode by about 3 px), restarted at each shot."""
+    """Video mode, restarted at each shot, or every frame by itself; the two disagree by about 3 px, so a stage uses one throughout."""
 
     point_count = REFINED_POINTS
 
@@ -46,7 +46,7 @@ class MediaPipeFaceMesh:
 
     def _fresh(self) -> FaceMesh:
         return FaceMesh(
-            static_image_mode=False,
+            static_image_mode=not self._config.follow,
             max_num_faces=1,
             refine_landmarks=True,
             min_detection_confidence=self._config.min_detection_confidence,

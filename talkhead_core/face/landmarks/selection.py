@@ -20,12 +20,15 @@ class LandmarksConfig:
         landmarker: a name of ``LANDMARKERS``.
         min_detection_confidence: below it a frame has no face, in (0, 1).
         min_tracking_confidence: below it the face is searched for anew, in (0, 1).
+        follow: look for a frame's face where the frame before had it, which is smoother; otherwise every frame is searched by
+            itself, and its points do not depend on other frames.
         weights: path of the weight file for the landmarkers that need one.
     """
 
     landmarker: str = "mediapipe_face_mesh"
     min_detection_confidence: float = 0.5
     min_tracking_confidence: float = 0.5
+    follow: bool = True
     weights: str | None = None
 
     def __post_init__(self) -> None:
