@@ -19,7 +19,7 @@ from flows.run_watch import MOST_RESCHEDULES
 
 __all__ = ["ended_well", "failure_of", "run_deployments"]
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 5.0
 _PAGE = 100
 # a crashed run that nobody schedules again within this time has ended: the automation may be gone
 _SECONDS_TO_RESCHEDULE = 120.0

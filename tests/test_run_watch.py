@@ -16,7 +16,7 @@ _CODE = """
 import logging, subprocess, sys, threading, uuid
 from flows import run_watch
 run_watch.SECONDS_ALONE, run_watch._SECONDS_BETWEEN_LOOKS = 2.0, 0.2
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(child.pid, flush=True)
 run_watch._watch(str(uuid.uuid4()), 1, threading.Event(), logging.getLogger("test"))
 """
@@ -24,10 +24,10 @@ run_watch._watch(str(uuid.uuid4()), 1, threading.Event(), logging.getLogger("tes
 
 def test_a_run_without_a_server_ends_itself_and_its_stages() -> None:
     environment = {**os.environ, "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
-    result = subprocess.run([sys.executable, "-c", _CODE], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run([sys.executable, "-c", _CODE], env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 75, result.stderr
     assert "no answer of the server" in result.stderr
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while psutil.pid_exists(pid := int(result.stdout)) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "its stage works on"
         time.sleep(0.1)
