@@ -10,7 +10,7 @@ import time
 import psutil
 
 from benchmarks.local_services import free_port
-from flows.run_watch import SECONDS_ALONE, ZOMBIE_SECONDS
+from flows.run_watch import HEARTBEAT_SECONDS, SECONDS_ALONE, ZOMBIE_SECONDS
 
 _CODE = """
 import logging, subprocess, sys, threading, uuid
@@ -34,7 +34,14 @@ def test_a_run_without_a_server_ends_itself_and_its_stages() -> None:
 
 
 def test_it_ends_before_another_machine_begins() -> None:
-    """The server calls a run dead after ``ZOMBIE_SECONDS`` without a heartbeat, of which there is one every 30 s."""
-    assert SECONDS_ALONE + 30 < ZOMBIE_SECONDS, (
+    """The server calls a run dead after ``ZOMBIE_SECONDS`` without a heartbeat."""
+    assert SECONDS_ALONE + HEARTBEAT_SECONDS < ZOMBIE_SECONDS, (
         "a machine cut off just after a heartbeat is called dead 90 s later, one cut off just before, 60 s"
     )
+
+
+def test_a_server_that_would_call_it_dead_earlier_is_not_set_up() -> None:
+    environment = {**os.environ, "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
+    command = [sys.executable, "-m", "flows.server_setup", "--zombie-seconds", str(SECONDS_ALONE + HEARTBEAT_SECONDS)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 1 and "another machine begins before one that was cut off has stopped" in result.stderr
