@@ -11,6 +11,9 @@ MINUTES ?= 5
 PROFILE ?= cpu
 CONFIGS ?=
 
+# processes that tests run in, whole files at a time
+WORKERS ?= 2
+
 .PHONY: demo test lint audit up down benchmark benchmark-preparation benchmark-speakers setup clean
 .DEFAULT_GOAL := demo
 
@@ -18,7 +21,7 @@ demo: $(INSTALLED) ## make the demo speaker, train, dub and report
 	@$(BIN)/talkhead demo
 
 test: $(INSTALLED) ## every test, one end-to-end run at the smoke profile included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## style, types and layers
 	@$(BIN)/ruff check .

@@ -135,7 +135,7 @@ def real_stages(folder: Path, after: list[int]) -> Subject:
     return prepare(root, "demo", folder, after, {}, twice=True)
 
 
-def _processes_in(root: Path, seconds: float = 10.0) -> list[str]:
+def _processes_in(root: Path, seconds: float = 60.0) -> list[str]:
     """Command lines of the processes that still work in ``root`` after a while."""
     deadline = time.monotonic() + seconds
     while found := [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cwd", "cmdline"]) if one.info["cwd"] == str(root)]:

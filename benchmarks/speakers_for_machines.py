@@ -25,7 +25,7 @@ def make_control_workspace(folder: Path, speakers: int, stages: str) -> Path:
         root = make_toy_workspace(folder)
         (root / "batch").mkdir()
         (root / "batch" / SPEECH).write_bytes(b"speech")
-        (root / "toy_train_coarse_seconds.txt").write_text("8")
+        (root / "toy_train_coarse_seconds.txt").write_text("20")
         _commit(root)
         for index in range(speakers):
             add_speaker(root, f"s{index + 1}", video=f"good {30 + index}".encode())

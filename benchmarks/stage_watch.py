@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import psutil
 __all__ = ["StageRun", "StageWatch"]
 
 _SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_TO_BECOME_A_STAGE = 10.0  # a process becomes another program after it has begun
+_ORCHESTRATION = ("prefect.engine", "flows.dvc_with_fetched_runs", "dvc")
 
 
 @dataclass
@@ -36,10 +39,15 @@ class StageWatch:
 
     Args:
         roots: the machines' workspaces, by machine.
+        runs: every process of a stage that was seen, by process number and start.
+        load: the host's load average over a minute, again and again.
     """
 
     roots: dict[str, Path]
     runs: dict[tuple[int, float], StageRun] = field(default_factory=dict)
+    load: list[float] = field(default_factory=list)
+    _look_s: float = 0.0
+    _around: dict[tuple[int, float], float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -59,7 +67,11 @@ class StageWatch:
 
     def working(self, stage: str) -> list[StageRun]:
         """The processes of ``stage`` that work now."""
-        return [run for run in self.of(stage) if time.time() - run.ended_s < 5 * _SECONDS_BETWEEN_LOOKS]
+        return [run for run in self.working_now() if run.stage == stage]
+
+    def working_now(self) -> list[StageRun]:
+        """The processes of any stage that work now; on a busy host a look takes long."""
+        return [run for run in list(self.runs.values()) if time.time() - run.ended_s < max(0.5, 3 * self._look_s)]
 
     def overlaps(self) -> list[tuple[StageRun, StageRun]]:
         """Pairs of stages of one speaker that worked at once; dubs may."""
@@ -71,23 +83,48 @@ class StageWatch:
             if one.speaker == other.speaker and other.started_s < one.ended_s - 2 * _SECONDS_BETWEEN_LOOKS
         ]
 
+    def orchestration_cpu_s(self) -> float:
+        """Processor time of all that was no stage: the flows' processes and DVC's."""
+        return sum(list(self._around.values()))
+
     def _look(self) -> None:
         machines = {str(root): name for name, root in self.roots.items()}
+        known: dict[int, psutil.Process | None] = {}
+        looks = 0
         while not self._stop.wait(_SECONDS_BETWEEN_LOOKS):
-            for process in psutil.process_iter(["pid", "create_time", "cmdline", "status"]):
-                words = process.info["cmdline"] or []
-                module = next((word for word in words if word.startswith("tasks.")), None)
-                if module is None or "-m" not in words or "--speaker" not in words or process.info["status"] == psutil.STATUS_ZOMBIE:
-                    continue
+            if looks % 100 == 0:
+                self.load.append(os.getloadavg()[0])
+            looks += 1
+            began_s = time.monotonic()
+            there = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - ten times a second
+            known = {pid: process for pid, process in known.items() if pid in there}
+            for pid in there:
                 try:
-                    machine = machines.get(process.cwd().split("/data/")[0])
+                    self._look_at(pid, known, machines)
                 except (psutil.Error, OSError):
                     continue
-                if machine is None:
-                    continue
-                key = (process.info["pid"], process.info["create_time"])
-                run = self.runs.setdefault(
-                    key,
-                    StageRun(machine, module.removeprefix("tasks."), words[words.index("--speaker") + 1], process.info["create_time"], 0.0),
-                )
-                run.ended_s = time.time()
+            self._look_s = time.monotonic() - began_s
+
+    def _look_at(self, pid: int, known: dict[int, psutil.Process | None], machines: dict[str, str]) -> None:
+        """``known`` holds None for what is of no interest, so that most processes cost nothing."""
+        process = known.get(pid) if pid in known else psutil.Process(pid)
+        if process is None or process.status() == psutil.STATUS_ZOMBIE:
+            return
+        seen_s = time.time()
+        words = process.cmdline()
+        began_s = process.create_time()
+        module = next((word for word in words if word.startswith("tasks.")), None)
+        stage = module is not None and "-m" in words and "--speaker" in words
+        around = any(Path(word).name in _ORCHESTRATION for word in words[:4])
+        if not stage and not around:
+            known[pid] = None if time.time() - began_s > _SECONDS_TO_BECOME_A_STAGE else process
+            return
+        machine = machines.get(process.cwd().split("/data/")[0])
+        known[pid] = process if machine else None
+        if machine and stage and module:
+            speaker = words[words.index("--speaker") + 1]
+            run = self.runs.setdefault((pid, began_s), StageRun(machine, module.removeprefix("tasks."), speaker, began_s, 0.0))
+            run.ended_s = seen_s
+        elif machine:
+            times = process.cpu_times()
+            self._around[(pid, began_s)] = times.user + times.system

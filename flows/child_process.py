@@ -77,9 +77,12 @@ def _end_with_parent() -> Callable[[], None] | None:
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: nothing may be imported after it
+    parent = os.getpid()
 
     def ask_for_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it could be heard of
+            os.kill(os.getpid(), signal.SIGKILL)
 
     return ask_for_signal
 

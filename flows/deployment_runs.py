@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
@@ -19,10 +20,12 @@ from flows.run_watch import MOST_RESCHEDULES
 
 __all__ = ["ended_well", "failure_of", "run_deployments"]
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 5.0
 _PAGE = 100
 # a crashed run that nobody schedules again within this time has ended: the automation may be gone
-_SECONDS_TO_RESCHEDULE = 120.0
+_SECONDS_TO_RESCHEDULE = 300.0
+# for a server that does not answer: each attempt already repeats itself for minutes
+_ATTEMPTS, _SECONDS_BETWEEN_ATTEMPTS = 5, 10.0
 
 
 def run_deployments(
@@ -74,10 +77,22 @@ def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
     """The run that this flow has started before, or a new one; also a new one where that has failed: this is another attempt."""
     key = f"{this_run.id}-{deployment}-{name}"
     for attempt in (key, f"{key}-{datetime.now(UTC).timestamp():.0f}"):
-        started: Any = run_deployment(deployment, parameters=parameters, timeout=0, tags=[TAG], idempotency_key=attempt)
+        started = _ask_for(deployment, parameters, attempt)
         if started.state is None or not started.state.is_final() or started.state.is_completed():
             break
     return UUID(str(started.id))
+
+
+def _ask_for(deployment: str, parameters: dict[str, Any], key: str) -> Any:
+    """The run with this key, made by the first of these requests that gets through."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return run_deployment(deployment, parameters=parameters, timeout=0, tags=[TAG], idempotency_key=key)
+        except httpx.HTTPError:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+    raise AssertionError
 
 
 def _read(ids: list[UUID]) -> list[FlowRun]:
@@ -87,7 +102,7 @@ def _read(ids: list[UUID]) -> list[FlowRun]:
             for start in range(0, len(ids), _PAGE):
                 wanted = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _PAGE]))
                 found += client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
-    except OSError:  # the server is away for a while; this run's watch ends it when that lasts
+    except (OSError, httpx.HTTPError):  # the server is away for a while; this run's watch ends it when that lasts
         return found
     return found
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
+import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -42,7 +44,8 @@ class StageListener:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is None and self._artifact is not None:
-            update_progress_artifact(self._artifact, 100.0, description=f"{self._title}: {self.outcome}")
+            with suppress(httpx.HTTPError):
+                update_progress_artifact(self._artifact, 100.0, description=f"{self._title}: {self.outcome}")
 
     def __call__(self, event: StageEvent) -> None:
         """Take one event."""
@@ -60,7 +63,8 @@ class StageListener:
         self._updated_s = now
         minutes, seconds = divmod(event.seconds_left or 0, 60)
         description = f"{self._title}: {minutes}:{seconds:02d} left {event.note}".rstrip()
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(min(percent, 100.0), key=self._key, description=description)
-        else:
-            update_progress_artifact(self._artifact, min(percent, 100.0), description=description)
+        with suppress(httpx.HTTPError):  # a server that is away must not end the training that it cannot be told of
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(min(percent, 100.0), key=self._key, description=description)
+            else:
+                update_progress_artifact(self._artifact, min(percent, 100.0), description=description)

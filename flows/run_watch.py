@@ -22,9 +22,10 @@ from prefect.runtime import flow_run as this_run
 
 from talkhead_core.errors import TalkheadError
 
-__all__ = ["MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
+__all__ = ["HEARTBEAT_SECONDS", "MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
 
 MOST_RESCHEDULES = 3
+HEARTBEAT_SECONDS = 30.0
 ZOMBIE_SECONDS = 150.0
 SECONDS_ALONE = 100.0  # longer than the minute that a server on SQLite may wait for its own database
 _SECONDS_BETWEEN_LOOKS = 5.0

@@ -18,7 +18,7 @@ from prefect.workers.process import ProcessWorker
 from flows.command_output import run_module
 from flows.crash_policy import set_automations
 from flows.gpu_slots import limit_name
-from flows.run_watch import ZOMBIE_SECONDS
+from flows.run_watch import HEARTBEAT_SECONDS, SECONDS_ALONE, ZOMBIE_SECONDS
 from talkhead_core.errors import InputError
 
 __all__ = ["set_up_server"]
@@ -39,6 +39,11 @@ def set_up_server(
     """Create or update pools, automations and GPU limits on the server that PREFECT_API_URL names."""
     if not os.environ.get("PREFECT_API_URL"):
         raise InputError("PREFECT_API_URL is not set; set it to the server's address, such as http://SERVER:4200/api")
+    if zombie_seconds <= SECONDS_ALONE + HEARTBEAT_SECONDS:
+        raise InputError(
+            f"--zombie-seconds {zombie_seconds:g}: give more than {SECONDS_ALONE + HEARTBEAT_SECONDS:g}, "
+            "or another machine begins before one that was cut off has stopped"
+        )
     with get_client(sync_client=True) as client:
         for name, description in POOLS.items():
             template = ProcessWorker.get_default_base_job_template()

@@ -146,6 +146,17 @@ def _die_with_parent() -> None:
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _orphaned():  # DVC was killed while this process loaded its libraries
+        raise TalkheadError("what started this stage has ended already, so it ends too; to let it outlive its parent, start it by setsid")
+
+
+def _orphaned() -> bool:
+    """Whether the parent is another than started this: orphans go to a process of another session, and DVC starts stages in its own."""
+    session = os.getsid(0)
+    try:
+        return session != os.getpid() and os.getsid(os.getppid()) != session
+    except ProcessLookupError:  # it died just now
+        return True
 
 
 @contextmanager

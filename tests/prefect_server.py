@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import psutil
 
 from flows.child_process import child_environment
 from tests.toy_workspace import make_toy_workspace
+
+# Waiting takes most of these tests' time; what is looked at more often comes no other way about.
+_IMPATIENCE = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
 
 __all__ = ["ask", "run_deployment", "server_up", "task_states", "wait_for", "without_prefect"]
 
@@ -47,7 +51,7 @@ def run_deployment(root: Path, deployment: str, **parameters: Any) -> str:
     """What a user types; waits, and gives the command's output."""
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
     command = ["prefect", "deployment", "run", deployment, *words, "--watch"]
-    result = subprocess.run(command, cwd=root, env=without_prefect(), capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run(command, cwd=root, env=without_prefect(), capture_output=True, text=True, timeout=900, check=False)
     return result.stdout + result.stderr
 
 
@@ -66,7 +70,7 @@ def task_states(api: str, flow_run: str) -> dict[str, str]:
     return {str(row["name"]): str(row["state_name"]) for row in rows}
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
     """What ``condition`` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -77,5 +81,6 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 def _server(root: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "flows.server", *arguments]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
+    environment = {**os.environ, **_IMPATIENCE}
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stderr

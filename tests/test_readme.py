@@ -37,7 +37,7 @@ RUN_ELSEWHERE = {
 }
 MAKE_RUNS = {
     "make demo": ".venv/bin/talkhead demo",
-    "make test": ".venv/bin/python -m pytest",  # what runs this
+    "make test": ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder",  # what runs this
     "make lint": ".venv/bin/ruff check .",
     "make audit": ".venv/bin/python -m pip check",
     "make up": ".venv/bin/python -m flows.server up --port 4200",
@@ -89,7 +89,7 @@ def test_the_test_that_runs_it_exists(command: str) -> None:
 
 @pytest.mark.parametrize("command", _of_kind("make"))
 def test_make_runs_what_is_tested(command: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "WORKERS")}
     result = subprocess.run([*command.split(), "-n"], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
     assert MAKE_RUNS[command] in result.stdout.splitlines()
 

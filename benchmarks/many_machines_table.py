@@ -1,0 +1,56 @@
+"""The results of ``benchmarks.many_machines`` as Markdown, for the document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BEGIN", "DOCUMENT", "END", "RESULTS", "tables"]
+
+RESULTS = Path(__file__).with_name("results") / "many_machines.json"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "many_machines.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+_KINDS = {"toy": "Stand-ins for the stages", "smoke": "Real stages, smoke profile"}
+
+
+def tables(results: dict[str, Any]) -> str:
+    """A section for each kind of stages.
+
+    Args:
+        results: kind of stages -> figures.
+    """
+    return "\n\n".join(_section(_KINDS[kind], results[kind]) for kind in _KINDS if kind in results)
+
+
+def _section(title: str, figures: dict[str, Any]) -> str:
+    rows = [("promise", "kept")]
+    rows += [(promise, "no: " + "; ".join(broken) if broken else "yes") for promise, broken in figures["broken_promises"].items()]
+    lines = [f"### {title}: {figures['speakers']} speakers, {figures['dubs']} dubs, {figures['machines']} machines", "", *_table(rows), ""]
+    faults, one, stages = figures.get("faults"), figures.get("one_machine"), figures["stages_begun"]
+    again = ", ".join(f"{name} ({' then '.join(where)})" for name, where in stages["begun_again"].items()) or "none"
+    overhead = figures["overhead_per_stage_s"]
+    wall = [("figure", "many machines", "one machine, undisturbed")]
+    for name, key in (("training, s", "training_wall_s"), ("dubs, s", "dubs_wall_s"), ("load of the host, mean", "load")):
+        pair = [given[key]["mean"] if key == "load" else given[key] for given in (figures, one) if given is not None]
+        wall.append((name, *(str(value) for value in pair), *(["not run"] if one is None else [])))
+    lines += [*_table(wall), ""]
+    told = [
+        ("figure", "value"),
+        ("stages needed, begun", f"{stages['needed']}, {stages['begun']}"),
+        ("begun again, and where", again),
+        ("overhead of a stage: median, largest, s", f"{overhead['median']}, {overhead['largest']} (of {overhead['measured']})"),
+        ("processor time around a stage, s", str(figures["orchestration_cpu_s_per_stage"])),
+        ("the whole graph when nothing is to be done, s", str(figures["up_to_date_graph_s"])),
+    ]
+    if faults:
+        names = {"called_dead": "called dead", "scheduled_again": "scheduled again", "taken": "taken", "at_work": "at work"}
+        seconds = ", ".join(f"{names[name]} {value:g}" for name, value in faults["taken_over_after_s"].items())
+        told.append((f"{', '.join(faults['in_flight'])}, whose machine was killed: seconds until", seconds))
+    machine, load = figures["measured_on"], figures["load"]
+    where = f"{machine['processor']}, {machine['cores']} cores; load {load['mean']} in the mean, {load['largest']} at most."
+    return "\n".join([*lines, *_table(told), "", f"Measured on {where}"])
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    head, *rest = ["| " + " | ".join(row) + " |" for row in rows]
+    return [head, "|" + "---|" * len(rows[0]), *rest]
