@@ -98,8 +98,10 @@ def run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             figures["dubs_wall_s"] = round(time.monotonic() - began, 1)
             figures["dubs_per_hour"] = round(3600 * arguments.dubs / figures["dubs_wall_s"], 1)
             say(f"dubs: {batch['state_name']} after {figures['dubs_wall_s']} s")
+            before_s = watch.orchestration_cpu_s()
             site.call("prefect", "deployment", "run", "talkhead/full", "-p", f"speaker={names[0]}")
             _wait(site, watch, "talkhead", count=2)
+            figures["up_to_date_graph_cpu_s"] = round(watch.orchestration_cpu_s() - before_s, 2)
         hurt = {figures.get("faults", {}).get(name, "") for name in ("killed", "restarted")}
         figures |= timings(site.ask, watch, names)
         figures |= kept_promises(site.ask, watch, names, hurt, arguments.machines)

@@ -24,7 +24,7 @@ def tables(results: dict[str, Any]) -> str:
 
 def _section(title: str, figures: dict[str, Any]) -> str:
     rows = [("promise", "kept")]
-    rows += [(promise, "no: " + "; ".join(broken) if broken else "yes") for promise, broken in figures["broken_promises"].items()]
+    rows += [(promise, "no: " + "; ".join(broken) if broken else "yes") for promise, broken in sorted(figures["broken_promises"].items())]
     lines = [f"### {title}: {figures['speakers']} speakers, {figures['dubs']} dubs, {figures['machines']} machines", "", *_table(rows), ""]
     faults, one, stages = figures.get("faults"), figures.get("one_machine"), figures["stages_begun"]
     again = ", ".join(f"{name} ({' then '.join(where)})" for name, where in stages["begun_again"].items()) or "none"
@@ -41,10 +41,11 @@ def _section(title: str, figures: dict[str, Any]) -> str:
         ("overhead of a stage: median, largest, s", f"{overhead['median']}, {overhead['largest']} (of {overhead['measured']})"),
         ("processor time around a stage, s", str(figures["orchestration_cpu_s_per_stage"])),
         ("the whole graph when nothing is to be done, s", str(figures["up_to_date_graph_s"])),
+        ("processor time of that, two flows and all, s", str(figures.get("up_to_date_graph_cpu_s", "not measured"))),
     ]
     if faults:
         names = {"called_dead": "called dead", "scheduled_again": "scheduled again", "taken": "taken", "at_work": "at work"}
-        seconds = ", ".join(f"{names[name]} {value:g}" for name, value in faults["taken_over_after_s"].items())
+        seconds = ", ".join(f"{title} {faults['taken_over_after_s'][name]:g}" for name, title in names.items())
         told.append((f"{', '.join(faults['in_flight'])}, whose machine was killed: seconds until", seconds))
     machine, load = figures["measured_on"], figures["load"]
     where = f"{machine['processor']}, {machine['cores']} cores; load {load['mean']} in the mean, {load['largest']} at most."

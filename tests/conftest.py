@@ -11,15 +11,16 @@ import signal
 import pytest
 
 # Files that take longest begin first, so that no process is left alone with one of them at the end; the first of all mostly waits.
+# The trainings' compile the kernels, which workspaces of the real stages then copy.
 _FIRST = (
     "test_flow_deployment.py",
+    "test_training.py",
     "test_end_to_end.py",
     "test_faults.py",
     "test_shared_store.py",
     "test_readme.py",
     "test_flows.py",
     "test_command_line.py",
-    "test_training.py",
     "test_object_store.py",
 )
 

@@ -70,7 +70,7 @@ def task_states(api: str, flow_run: str) -> dict[str, str]:
     return {str(row["name"]): str(row["state_name"]) for row in rows}
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 900.0) -> Any:
     """What ``condition`` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -147,7 +147,7 @@ def make_toy_workspace(folder: Path) -> Path:
             shutil.copy(REPOSITORY / name, root / name)
     (root / "params.yaml").write_text(_toy_params(root))
     shutil.copytree(REPOSITORY / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
-    skip = shutil.ignore_patterns("__pycache__")
+    skip = shutil.ignore_patterns("*.nb[ic]", "*.tmp.*", "*.pyc.*")  # what Python has compiled is as good here
     shutil.copytree(REPOSITORY / "talkhead_core", root / "talkhead_core", ignore=skip)
     shutil.copytree(REPOSITORY / "flows", root / "flows", ignore=skip)
     (root / "tasks").mkdir()
