@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from talkhead_core.artifacts import whole_file
-from talkhead_core.media.video_reader import ROUND_TO_NEAREST
+from talkhead_core.media.frame_pixels import bt709_frame
 
 __all__ = ["Encoding", "VideoWriter"]
 
@@ -59,10 +59,9 @@ class VideoWriter:
 
     def write(self, frame: np.ndarray) -> None:
         """Append one frame: RGB ``[H, W, 3]`` or, for ``lossless_gray``, ``[H, W]``; uint8."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=self._given)
-        if self._stream.pix_fmt == "yuv420p":
-            picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1, interpolation=ROUND_TO_NEAREST)
-            picture.colorspace, picture.color_range = 1, 1
+        frame = np.ascontiguousarray(frame)
+        ours = self._stream.pix_fmt == "yuv420p"
+        picture = bt709_frame(frame) if ours else av.VideoFrame.from_ndarray(frame, format=self._given)
         picture.pts, picture.time_base = self._count, self._time_base
         self._count += 1
         self._container.mux(self._stream.encode(picture))
