@@ -19,7 +19,7 @@ Encoding = Literal["near_lossless", "lossless_rgb", "lossless_gray", "delivery"]
 
 # codec, pixel format of the file, pixel format of the frames, codec options
 _SETTINGS: dict[str, tuple[str, str, str, dict[str, str]]] = {
-    "near_lossless": ("libx264", "yuv420p", "rgb24", {"crf": "6", "preset": "veryfast", "g": "25"}),
+    "near_lossless": ("libx264", "yuv420p", "rgb24", {"crf": "6", "preset": "veryfast", "coder": "0", "g": "25"}),
     "lossless_rgb": ("ffv1", "bgr0", "rgb24", {"level": "3", "g": "1"}),
     "lossless_gray": ("ffv1", "gray", "gray", {"level": "3", "g": "1"}),
     "delivery": ("libx264", "yuv420p", "rgb24", {"crf": "17", "preset": "medium", "movflags": "+faststart"}),
