@@ -12,7 +12,7 @@ from av.video.reformatter import Interpolation
 
 from talkhead_core.types import Image
 
-__all__ = ["bt709_frame", "gray_pixels", "plane", "rgb_pixels"]
+__all__ = ["bt709_frame", "gray_pixels", "is_bt709", "plane", "rgb_pixels"]
 
 _ROUND_TO_NEAREST = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """swscale's default rounds down, which darkens a picture by a level with every reading and writing."""
@@ -28,7 +28,7 @@ def rgb_pixels(frame: av.VideoFrame) -> Image:
     Frames as our H.264 encodings hold them (BT.709, limited range, 4:2:0) go through OpenCV: seven times as fast as swscale, and
     nearer to what was written.
     """
-    if not _is_ours(frame):
+    if not is_bt709(frame):
         return np.asarray(frame.reformat(format="rgb24", interpolation=_ROUND_TO_NEAREST).to_ndarray(), np.uint8)
     luma, *chroma = (plane(frame, index) for index in range(3))
     size = (frame.width, frame.height)
@@ -49,7 +49,7 @@ def bt709_frame(image: Image) -> av.VideoFrame:
 
 def gray_pixels(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     """``[H, W]`` uint8: a gray video's values as they are, the luma of a colour video as 0 to 255."""
-    if _is_ours(frame):
+    if is_bt709(frame):
         return np.asarray(cv2.LUT(plane(frame, 0), _full_range()), np.uint8)
     return np.asarray(frame.reformat(format="gray", interpolation=_ROUND_TO_NEAREST).to_ndarray(), np.uint8)
 
@@ -60,7 +60,8 @@ def plane(frame: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(memoryview(part), np.uint8).reshape(part.height, part.line_size)[:, : part.width]
 
 
-def _is_ours(frame: av.VideoFrame) -> bool:
+def is_bt709(frame: av.VideoFrame) -> bool:
+    """Whether a frame is as our H.264 encodings hold it: BT.709, limited range, 4:2:0, of even size."""
     tagged = frame.format.name == "yuv420p" and frame.colorspace == _BT709 and frame.color_range == _LIMITED
     return tagged and frame.width % 2 == 0 and frame.height % 2 == 0
 

@@ -14,7 +14,7 @@ from talkhead_core.media.container import open_video, video_stream
 from talkhead_core.media.frame_pixels import gray_pixels, rgb_pixels
 from talkhead_core.types import Image
 
-__all__ = ["VideoInfo", "read_frames", "read_gray_frames", "video_info"]
+__all__ = ["VideoInfo", "decoded_frames", "read_frames", "read_gray_frames", "video_info"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +43,16 @@ def video_info(path: str | Path) -> VideoInfo:
 
 def read_frames(path: str | Path) -> Iterator[Image]:
     """Yield RGB frames ``[H, W, 3]`` uint8 in order; frame ``i`` of a stage's video has frame id ``i``."""
-    yield from map(rgb_pixels, _decoded(path))
+    yield from map(rgb_pixels, decoded_frames(path))
 
 
 def read_gray_frames(path: str | Path) -> Iterator[np.ndarray]:
     """Yield single-channel frames ``[H, W]`` uint8: of a label or mask video as they are, of a clip its luma as 0 to 255."""
-    yield from map(gray_pixels, _decoded(path))
+    yield from map(gray_pixels, decoded_frames(path))
 
 
-def _decoded(path: str | Path) -> Iterator[av.VideoFrame]:
+def decoded_frames(path: str | Path) -> Iterator[av.VideoFrame]:
+    """Yield the frames as they are stored, in order."""
     with open_video(path) as container:
         stream = video_stream(container)
         assert stream is not None

@@ -57,11 +57,18 @@ class VideoWriter:
             stream.color_primaries, stream.color_trc = 1, 1
         self._stream, self._count = stream, 0
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append one frame: RGB ``[H, W, 3]`` or, for ``lossless_gray``, ``[H, W]``; uint8."""
-        frame = np.ascontiguousarray(frame)
-        ours = self._stream.pix_fmt == "yuv420p"
-        picture = bt709_frame(frame) if ours else av.VideoFrame.from_ndarray(frame, format=self._given)
+    def write(self, frame: np.ndarray | av.VideoFrame) -> None:
+        """Append one frame: RGB ``[H, W, 3]`` or, for ``lossless_gray``, ``[H, W]``; uint8.
+
+        A decoded frame that ``is_bt709`` goes as it is into the H.264 encodings.
+        """
+        if isinstance(frame, av.VideoFrame):
+            picture = frame
+            picture.pict_type = 0  # else the encoder would repeat the key frames of the video it comes from
+        else:
+            frame = np.ascontiguousarray(frame)
+            ours = self._stream.pix_fmt == "yuv420p"
+            picture = bt709_frame(frame) if ours else av.VideoFrame.from_ndarray(frame, format=self._given)
         picture.pts, picture.time_base = self._count, self._time_base
         self._count += 1
         self._container.mux(self._stream.encode(picture))
