@@ -39,7 +39,7 @@ def run(stage: Stage) -> None:
             if index in cuts:
                 plate.cut()
             plate.add(frame, labels == Label.BACKGROUND)
-            pixels += np.bincount(labels.ravel(), minlength=len(Label))
+            pixels += cv2.calcHist([labels], [0], None, [len(Label)], [0, len(Label)])[:, 0].astype(np.int64)
             write(labels)
             stage.progress(index + 1, info.frames)
     background, coverage = plate.finish()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 
+from talkhead_core.audio.hann_window import hann_window
+from talkhead_core.audio.mel_filters import mel_filters
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ
 from talkhead_core.types import FloatArray
 
@@ -71,13 +71,13 @@ def _columns(padded: FloatArray, columns: int) -> FloatArray:
 
 @cache
 def _taper() -> FloatArray:
-    window = scipy.signal.get_window("hann", _SEGMENT)
+    window = hann_window(_SEGMENT)
     return np.asarray(window * np.sqrt(2 / (np.sum(window**2) * _FFT)), dtype=np.float32)
 
 
 @cache
 def _filters() -> FloatArray:
-    filters = librosa.filters.mel(sr=SPEECH_SAMPLE_RATE_HZ, n_fft=_FFT, n_mels=BANDS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ, norm=None)
+    filters = mel_filters(rate_hz=SPEECH_SAMPLE_RATE_HZ, fft=_FFT, bands=BANDS, lowest_hz=_LOWEST_HZ, highest_hz=_HIGHEST_HZ)
     # the outermost triangles are made whole, so that every frequency in between counts once
     hz = np.fft.rfftfreq(_FFT, 1 / SPEECH_SAMPLE_RATE_HZ)
     rest = np.where((hz >= _LOWEST_HZ) & (hz <= _HIGHEST_HZ), 1 - filters.sum(axis=0), 0.0)

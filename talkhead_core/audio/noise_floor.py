@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from talkhead_core.types import FloatArray
 
@@ -31,7 +31,7 @@ def noise_floor(
     Returns:
         ``[columns, bands]``, the dtype of ``power``.
     """
-    bias = np.asarray(scipy.stats.gamma.ppf(quantile, independent) / independent, dtype=power.dtype)
+    bias = np.asarray(scipy.special.gammaincinv(independent, quantile) / independent, dtype=power.dtype)
     heard = power.max(axis=1) > 0 if skip_silence else np.ones(len(power), dtype=bool)
     centres = window_centres(len(power), step)
     estimates = []

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from talkhead_core.face.blendshapes import UPPER_FACE_BLENDSHAPES, upper_face_coefficients
 from talkhead_core.face.mesh_topology import LEFT_BROW, LEFT_EYE_LIDS, RIGHT_BROW, RIGHT_EYE_LIDS
@@ -78,6 +77,8 @@ def smoothed(values: np.ndarray, shot: np.ndarray, frames: int) -> np.ndarray:
     for index in np.unique(shot):
         rows = np.flatnonzero(shot == index)
         if frames > _SMOOTHING_ORDER and len(rows) >= frames:
+            from scipy.signal import savgol_filter  # seldom wanted, and slow to load
+
             part = values[rows]
             result[rows] = np.clip(savgol_filter(part, frames, _SMOOTHING_ORDER, axis=0), part.min(axis=0), part.max(axis=0))
     return result

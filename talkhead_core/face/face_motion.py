@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from talkhead_core.media.mediapipe_solutions import mediapipe_package
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["FaceMotion", "FaceMotionMeter", "face_measures"]
@@ -81,6 +82,4 @@ def face_measures(points: FloatArray) -> FloatArray:
 
 
 def _new_mesh() -> Any:
-    from mediapipe.python.solutions.face_mesh import FaceMesh
-
-    return FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
+    return mediapipe_package().solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from talkhead_core.media.mediapipe_solutions import mediapipe_package
 from talkhead_core.types import Image
 
 __all__ = ["FaceBox", "FaceDetector"]
@@ -56,11 +57,9 @@ class FaceDetector:
     """
 
     def __init__(self, min_confidence: float = 0.5) -> None:
-        from mediapipe.python.solutions.face_detection import FaceDetection
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-
-        self._detection: Any = FaceDetection(model_selection=1, min_detection_confidence=min_confidence)
-        self._mesh: Any = FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=False)
+        solutions = mediapipe_package().solutions
+        self._detection: Any = solutions.face_detection.FaceDetection(model_selection=1, min_detection_confidence=min_confidence)
+        self._mesh: Any = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=False)
 
     def find(self, frame: Image, *, thorough: bool = False) -> list[FaceBox]:
         """All faces in an RGB frame, the largest first.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
 from talkhead_core.errors import InputError
@@ -96,6 +95,8 @@ def _frame_change(clip: TrackedClip, own: Bundle, given: Bundle, shape: np.ndarr
     turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
     nearer = np.median(np.abs(given.translation[rows, 2]) / np.abs(own.translation[rows, 2]))
     scale = float(nearer * np.exp(own.log_focal - given.log_focal))
+    from scipy.optimize import least_squares  # slow to load, and few recordings carry poses
+
     rotation, translation, pixels = given.rotation[rows], given.translation[rows], clip.centred[rows][:, _RIGID]
     focal = np.exp(given.log_focal)
 

@@ -19,6 +19,9 @@ from talkhead_core.types import Camera
 
 __all__ = ["PointTracks", "StablePointConfig", "stable_triangles", "track_stable_points"]
 
+_LEVELS = 2  # of the pyramid, above the picture
+_MARGIN_PX = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class StablePointConfig:
@@ -205,23 +208,36 @@ class _Follower:
         self._weight.append((good & self._alive).astype(np.float64))
 
     def _flow(self, before: np.ndarray, after: np.ndarray, points: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Around the points alone: the pyramids of whole frames take twice as long as following.
+        (left, top), box = _window_around(np.concatenate([points, guess]), (before.shape[0], before.shape[1]))
+        origin = np.array([left, top], np.float32)
         moved, found, _ = cv2.calcOpticalFlowPyrLK(
-            before,
-            after,
-            points,
-            guess.astype(np.float32),  # a copy: OpenCV writes into it
+            before[box],
+            after[box],
+            points - origin,
+            (guess - origin).astype(np.float32),  # a copy: OpenCV writes into it
             winSize=(self.config.window_px, self.config.window_px),
-            maxLevel=2,
+            maxLevel=_LEVELS,
             criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01),
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
-        return np.asarray(moved), np.asarray(found)[:, 0] > 0
+        return np.asarray(moved) + origin, np.asarray(found)[:, 0] > 0
 
     def _common_motion(self, there: np.ndarray, good: np.ndarray) -> np.ndarray:
         return np.median((there - self._guess)[good], axis=0) if good.any() else np.zeros(2, np.float32)
 
     def tracks(self) -> PointTracks:
         return PointTracks(self.first, self.points_cm, np.stack(self._pixels), np.stack(self._weight))
+
+
+def _window_around(points: np.ndarray, shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[slice, slice]]:
+    """Left and top, and rows and columns, that hold ``points [T, 2]`` and all that Lucas-Kanade looks at around them."""
+    size = np.array([shape[1], shape[0]])
+    inside = np.clip(points, 0, size)
+    step = 2**_LEVELS  # the window's pyramid has the pixels of the whole frame's
+    low = np.clip(inside.min(axis=0) - _MARGIN_PX, 0, np.maximum(size - 2 * _MARGIN_PX, 0)).astype(int) // step * step
+    high = np.minimum(np.maximum(np.ceil(inside.max(axis=0)).astype(int) + _MARGIN_PX, low + 2 * _MARGIN_PX), size)
+    return (int(low[0]), int(low[1])), np.s_[int(low[1]) : int(high[1]), int(low[0]) : int(high[0])]
 
 
 def _faces_camera(posed: np.ndarray, triangles: np.ndarray) -> np.ndarray:

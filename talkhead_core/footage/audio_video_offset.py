@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.signal
+import scipy.fft
 
 from talkhead_core.types import FloatArray
 
@@ -80,13 +80,26 @@ def _correlations(lips: FloatArray, sound: FloatArray, start: int, length: int, 
 
 
 def _log_energy(audio: FloatArray, sample_rate_hz: int) -> FloatArray:
-    band = scipy.signal.butter(4, _SPEECH_BAND_HZ, "bandpass", fs=sample_rate_hz, output="sos")
     hop = sample_rate_hz // _RATE_HZ
-    speech = scipy.signal.sosfiltfilt(band, audio)
+    speech = _band_passed(audio, _SPEECH_BAND_HZ, sample_rate_hz, order=4)
     energy = (speech[: len(speech) // hop * hop].reshape(-1, hop) ** 2).mean(axis=1)
     return np.asarray(np.log10(energy + np.percentile(energy, 10) + 1e-10))
 
 
 def _rhythm(signal: FloatArray) -> FloatArray:
-    band = scipy.signal.butter(2, _SYLLABLE_BAND_HZ, "bandpass", fs=_RATE_HZ, output="sos")
-    return np.asarray(scipy.signal.sosfiltfilt(band, signal))
+    return _band_passed(signal, _SYLLABLE_BAND_HZ, _RATE_HZ, order=2)
+
+
+def _band_passed(signal: FloatArray, band_hz: tuple[float, float], rate_hz: int, *, order: int) -> FloatArray:
+    """``signal`` through a digital Butterworth band pass forwards and backwards, mirrored at its ends: no phase, its power response."""
+    edge = min(rate_hz, len(signal) - 1)
+    before, after = 2 * signal[0] - signal[edge:0:-1], 2 * signal[-1] - signal[-2 : -edge - 2 : -1]
+    padded = np.concatenate([before, signal, after])
+    size = scipy.fft.next_fast_len(len(padded), real=True)
+    # The bilinear transform takes frequency f of the digital filter from tan(pi f / rate) of the analogue one.
+    at = np.tan(np.pi * np.minimum(scipy.fft.rfftfreq(size), 0.4999))
+    low, high = (np.tan(np.pi * hz / rate_hz) for hz in band_hz)
+    with np.errstate(divide="ignore", over="ignore"):
+        response = 1 / (1 + ((at**2 - low * high) / (at * (high - low))) ** (2 * order))
+    filtered = scipy.fft.irfft(scipy.fft.rfft(padded, size) * response, size)
+    return np.asarray(filtered[edge : edge + len(signal)])

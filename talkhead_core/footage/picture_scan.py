@@ -15,6 +15,7 @@ from talkhead_core.errors import FootageError
 from talkhead_core.face.face_motion import FaceMotion, FaceMotionMeter
 from talkhead_core.face.face_scan import FaceBox, FaceDetector
 from talkhead_core.media.container import open_video, video_stream
+from talkhead_core.media.mediapipe_solutions import mediapipe_package
 from talkhead_core.media.probe import VideoProbe
 from talkhead_core.media.shots import LUMA_THUMBNAIL_PX, ShotDetector
 from talkhead_core.media.shown_frame import ShownFrame
@@ -120,10 +121,10 @@ class _Eyes:
         self._under_way: deque[Future[None]] = deque()
 
     def __enter__(self) -> _Eyes:
-        from mediapipe.python.solutions.hands import Hands
-
         self._detector, self._meter = FaceDetector().__enter__(), FaceMotionMeter().__enter__()
-        self._hand_detector: Any = Hands(static_image_mode=True, max_num_hands=2, model_complexity=0, min_detection_confidence=0.6)
+        self._hand_detector: Any = mediapipe_package().solutions.hands.Hands(
+            static_image_mode=True, max_num_hands=2, model_complexity=0, min_detection_confidence=0.6
+        )
         self._second_thread = ThreadPoolExecutor(1)
         return self
 

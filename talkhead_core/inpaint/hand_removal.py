@@ -79,4 +79,4 @@ def clean_frames(
                 sampled.append((index, hole))
         inpainter.begin_shot(((frame_at(index), hole) for index, hole in sampled) if anything else ())
         for image, hole in islice(zip(frames, current, strict=True), last - first):
-            yield inpainter(image, hole), hole
+            yield inpainter(image, hole) if hole.any() else Filled(image=image, recovered=hole), hole

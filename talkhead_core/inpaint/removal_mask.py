@@ -22,7 +22,7 @@ def removal_mask(labels: np.ndarray, transient: np.ndarray, margin: float, thres
         margin: how far the mask grows, as a share of the longer side (motion blur, shadows at the edge).
         threshold: M_i beyond which a pixel is transient.
     """
-    found = (labels == Label.HANDS) | ((transient > 255 * threshold) & (labels == Label.TORSO))
+    found = (labels == Label.HANDS) | ((transient > np.uint8(255 * threshold)) & (labels == Label.TORSO))
     if not found.any():
         return found
     height, width = found.shape

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import TracebackType
 
 import av
-import numpy as np
 
 from talkhead_core.errors import FootageError
 from talkhead_core.media.container import open_video
-from talkhead_core.media.video_reader import ROUND_TO_NEAREST
+from talkhead_core.media.frame_pixels import rgb_pixels
 from talkhead_core.types import Image
 
 __all__ = ["FrameAccess"]
@@ -59,7 +58,7 @@ class FrameAccess:
             assert frame.pts is not None
             index = round(float((frame.pts - self._start) / self._ticks))
             self._next = index + 1
-            self._kept[index] = np.asarray(frame.reformat(format="rgb24", interpolation=ROUND_TO_NEAREST).to_ndarray(), np.uint8)
+            self._kept[index] = rgb_pixels(frame)
             while len(self._kept) > self._kept_frames:
                 self._kept.popitem(last=False)
             if index >= frame_id:

@@ -12,7 +12,7 @@ import numpy as np
 
 from talkhead_core.errors import FootageError
 from talkhead_core.media.container import open_video, video_stream
-from talkhead_core.media.video_reader import ROUND_TO_NEAREST
+from talkhead_core.media.frame_pixels import gray_pixels, rgb_pixels
 
 __all__ = ["read_selected_frames"]
 
@@ -32,12 +32,13 @@ def read_selected_frames(
     """
     assert all(first < second for first, second in zip(frame_ids, frame_ids[1:], strict=False)), "frame ids must ascend"
     wanted, found = set(frame_ids), 0
+    pixels = rgb_pixels if pixel_format == "rgb24" else gray_pixels
     if not wanted:
         return
     for index, frame in _from(path, frame_ids[0]):
         if index in wanted:
             found += 1
-            yield frame.to_ndarray(format=pixel_format, interpolation=ROUND_TO_NEAREST)
+            yield pixels(frame)
         if index >= frame_ids[-1]:
             break
     if found < len(wanted):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from talkhead_core.media.frame_pixels import plane
 from talkhead_core.media.probe import VideoProbe
 from talkhead_core.types import Image
 
@@ -30,7 +31,7 @@ class ShownFrame:
     def luma(self, shorter_px: int) -> npt.NDArray[np.uint8]:
         """Small luma picture ``[h, w]`` as stored (not turned), its shorter side ``shorter_px``."""
         scale = shorter_px / min(self._frame.width, self._frame.height)
-        return _resized(self._plane(0), round(self._frame.width * scale), round(self._frame.height * scale))
+        return _resized(plane(self._frame, 0), round(self._frame.width * scale), round(self._frame.height * scale))
 
     def picture(self, longest_px: int | None = None) -> Image:
         """The whole frame, RGB ``[h, w, 3]``, at most ``longest_px`` on its longer side."""
@@ -45,20 +46,16 @@ class ShownFrame:
         size = (to_width, to_height) if turn % 180 == 0 else (to_height, to_width)
         planes: list[npt.NDArray[np.uint8]] = []
         for index in range(3):
-            plane = self._plane(index)
-            across, down = plane.shape[1] / self._frame.width, plane.shape[0] / self._frame.height
+            part = plane(self._frame, index)
+            across, down = part.shape[1] / self._frame.width, part.shape[0] / self._frame.height
             rows = slice(int(top * down), max(int(np.ceil(bottom * down)), int(top * down) + 1))
             columns = slice(int(left * across), max(int(np.ceil(right * across)), int(left * across) + 1))
-            planes.append(_resized(plane[rows, columns], *size))
+            planes.append(_resized(part[rows, columns], *size))
         if not self._probe.full_range:
             planes[0] = np.asarray(cv2.convertScaleAbs(np.maximum(planes[0], 16) - 16, alpha=255 / 219), np.uint8)
         # OpenCV orders chroma red first.
         picture = cv2.cvtColor(cv2.merge([planes[0], planes[2], planes[1]]), cv2.COLOR_YCrCb2RGB)
         return np.ascontiguousarray(np.rot90(picture, k=-turn // 90), np.uint8) if turn else np.asarray(picture, np.uint8)
-
-    def _plane(self, index: int) -> npt.NDArray[np.uint8]:
-        plane = self._frame.planes[index]
-        return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
     def _stored(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
         """A box as shown, in stored pixels."""
@@ -75,6 +72,6 @@ class ShownFrame:
         return x0 * across, y0 * down, x1 * across, y1 * down
 
 
-def _resized(plane: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
-    shrinks = width <= plane.shape[1] and height <= plane.shape[0]
-    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
+def _resized(part: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    shrinks = width <= part.shape[1] and height <= part.shape[0]
+    return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)

@@ -65,6 +65,7 @@ def _encode(video: Any, probe: VideoProbe, path: str | Path, *, fps: Fraction, c
             vcodec="libx264",
             preset=preset,
             crf=crf,
+            coder=0,  # CAVLC: a twentieth larger than CABAC, and read by every stage in two thirds of the time
             g=round(fps),
             pix_fmt="yuv420p",
             color_range="tv",

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
-from av.video.reformatter import Interpolation
 
 from talkhead_core.media.container import open_video, video_stream
+from talkhead_core.media.frame_pixels import gray_pixels, rgb_pixels
 from talkhead_core.types import Image
 
-ROUND_TO_NEAREST = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-"""swscale's default rounds down, which darkens a picture by a level with every reading and writing."""
-
-__all__ = ["ROUND_TO_NEAREST", "VideoInfo", "read_frames", "read_gray_frames", "video_info"]
+__all__ = ["VideoInfo", "decoded_frames", "read_frames", "read_gray_frames", "video_info"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +43,18 @@ def video_info(path: str | Path) -> VideoInfo:
 
 def read_frames(path: str | Path) -> Iterator[Image]:
     """Yield RGB frames ``[H, W, 3]`` uint8 in order; frame ``i`` of a stage's video has frame id ``i``."""
-    yield from _decoded(path, "rgb24")
+    yield from map(rgb_pixels, decoded_frames(path))
 
 
 def read_gray_frames(path: str | Path) -> Iterator[np.ndarray]:
-    """Yield single-channel frames ``[H, W]`` uint8 of a label or mask video."""
-    yield from _decoded(path, "gray")
+    """Yield single-channel frames ``[H, W]`` uint8: of a label or mask video as they are, of a clip its luma as 0 to 255."""
+    yield from map(gray_pixels, decoded_frames(path))
 
 
-def _decoded(path: str | Path, pixel_format: str) -> Iterator[np.ndarray]:
+def decoded_frames(path: str | Path) -> Iterator[av.VideoFrame]:
+    """Yield the frames as they are stored, in order."""
     with open_video(path) as container:
         stream = video_stream(container)
         assert stream is not None
         stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            yield frame.reformat(format=pixel_format, interpolation=ROUND_TO_NEAREST).to_ndarray()
+        yield from container.decode(stream)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from talkhead_core.artifacts import whole_file
-from talkhead_core.media.video_reader import ROUND_TO_NEAREST
+from talkhead_core.media.frame_pixels import bt709_frame
 
 __all__ = ["Encoding", "VideoWriter"]
 
@@ -19,7 +19,7 @@ Encoding = Literal["near_lossless", "lossless_rgb", "lossless_gray", "delivery"]
 
 # codec, pixel format of the file, pixel format of the frames, codec options
 _SETTINGS: dict[str, tuple[str, str, str, dict[str, str]]] = {
-    "near_lossless": ("libx264", "yuv420p", "rgb24", {"crf": "6", "preset": "veryfast", "g": "25"}),
+    "near_lossless": ("libx264", "yuv420p", "rgb24", {"crf": "6", "preset": "veryfast", "coder": "0", "g": "25"}),
     "lossless_rgb": ("ffv1", "bgr0", "rgb24", {"level": "3", "g": "1"}),
     "lossless_gray": ("ffv1", "gray", "gray", {"level": "3", "g": "1"}),
     "delivery": ("libx264", "yuv420p", "rgb24", {"crf": "17", "preset": "medium", "movflags": "+faststart"}),
@@ -57,12 +57,18 @@ class VideoWriter:
             stream.color_primaries, stream.color_trc = 1, 1
         self._stream, self._count = stream, 0
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append one frame: RGB ``[H, W, 3]`` or, for ``lossless_gray``, ``[H, W]``; uint8."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=self._given)
-        if self._stream.pix_fmt == "yuv420p":
-            picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1, interpolation=ROUND_TO_NEAREST)
-            picture.colorspace, picture.color_range = 1, 1
+    def write(self, frame: np.ndarray | av.VideoFrame) -> None:
+        """Append one frame: RGB ``[H, W, 3]`` or, for ``lossless_gray``, ``[H, W]``; uint8.
+
+        A decoded frame that ``is_bt709`` goes as it is into the H.264 encodings.
+        """
+        if isinstance(frame, av.VideoFrame):
+            picture = frame
+            picture.pict_type = 0  # else the encoder would repeat the key frames of the video it comes from
+        else:
+            frame = np.ascontiguousarray(frame)
+            ours = self._stream.pix_fmt == "yuv420p"
+            picture = bt709_frame(frame) if ours else av.VideoFrame.from_ndarray(frame, format=self._given)
         picture.pts, picture.time_base = self._count, self._time_base
         self._count += 1
         self._container.mux(self._stream.encode(picture))

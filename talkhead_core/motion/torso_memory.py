@@ -11,6 +11,8 @@ __all__ = ["TorsoMemory"]
 
 _RATE = 0.1  # of forgetting, a frame
 _TOLERANCE = 12.0  # grey levels of blurred colour that breathing and shading change
+_NEARBY = np.ones((5, 5), np.uint8)
+_UNLIKE = np.clip(np.arange(256) / _TOLERANCE - 0.5, 0, 1).astype(np.float32)
 
 
 class TorsoMemory:
@@ -43,14 +45,16 @@ class TorsoMemory:
 
         0 where a pixel looks like the torso did, 1 where it does not, or where nothing is known.
         """
-        blurred = cv2.blur(image, (3, 3)).astype(np.float32)
-        colour = _shifted(self._colour, self._offset)
-        known = _shifted(self._known, self._offset).astype(bool)
+        blurred = cv2.blur(image, (3, 3))
+        colour = _shifted(cv2.convertScaleAbs(self._colour), self._offset)  # whole levels: the tolerance is many
+        known = _shifted(self._known, self._offset)
         # Outside the range of the colours nearby: a torso that sways by two pixels still looks like itself.
-        low, high = cv2.erode(colour, np.ones((5, 5))), cv2.dilate(colour, np.ones((5, 5)))
-        below, above = (cv2.split(part) for part in (low - blurred, blurred - high))
-        outside = np.maximum.reduce([*below, *above])
-        return np.where(known, np.clip(outside / _TOLERANCE - 0.5, 0, 1), 1).astype(np.float32), known
+        low, high = cv2.erode(colour, _NEARBY), cv2.dilate(colour, _NEARBY)
+        outside = cv2.max(cv2.subtract(low, blurred), cv2.subtract(blurred, high))
+        red, green, blue = cv2.split(outside)
+        unlike = cv2.LUT(cv2.max(cv2.max(red, green), blue), _UNLIKE)
+        unlike[known == 0] = 1
+        return np.asarray(unlike, np.float32), known.astype(bool)
 
 
 def _shifted(values: np.ndarray, offset: FloatArray) -> np.ndarray:

@@ -15,7 +15,7 @@ import av
 import cv2
 import numpy as np
 
-from talkhead_core.media.video_reader import ROUND_TO_NEAREST
+from talkhead_core.media.frame_pixels import bt709_frame
 from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.types import FloatArray, Image
@@ -114,9 +114,7 @@ def encode_side_by_side(
                 half = (frame.shape[1] // 2, frame.shape[0])
                 watermark = Watermark(frame.shape[1], frame.shape[0], label.watermark_key) if label is not None else None
             frame = watermark.marked(frame) if watermark is not None else frame
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1, interpolation=ROUND_TO_NEAREST)
-            picture.colorspace, picture.color_range = 1, 1
+            picture = bt709_frame(np.ascontiguousarray(frame))
             picture.pts, picture.time_base = count, 1 / fps
             container.mux(video.encode(picture))
             count += 1

@@ -24,6 +24,7 @@ __all__ = ["LabelMapper", "SegmentationConfig", "label_frames"]
 
 _SPECK = 1e-3
 _NECK_RATE = 0.03  # a frame
+_SKIN_INTERVAL = 5  # frames from one look at the skin's colour to the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,8 @@ class LabelMapper:
 
     def __init__(self, config: SegmentationConfig) -> None:
         self._threshold = config.person_threshold
-        self._skin, self._long_hair = SkinColour(), LongHair()
+        self._skin, self._long_hair = SkinColour(memory=0.95**_SKIN_INTERVAL), LongHair()
+        self._frames = 0
         self._neck_support: FloatArray | None = None
 
     def __call__(
@@ -78,7 +80,9 @@ class LabelMapper:
         labels = np.where(person, np.uint8(Label.TORSO), np.uint8(Label.BACKGROUND))
         if points is not None:
             geometry = FaceGeometry.of(points)
-            self._skin.update(image, geometry.skin_points, 0.03 * geometry.height_px)
+            if self._frames % _SKIN_INTERVAL == 0:
+                self._skin.update(image, geometry.skin_points, 0.03 * geometry.height_px)
+            self._frames += 1
         if parts is not None:
             labels[person & parts.neck], labels[person & parts.head] = Label.NECK, Label.HEAD
         elif points is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import mediapipe
 import numpy as np
 
+from talkhead_core.media.mediapipe_solutions import mediapipe_package
 from talkhead_core.segmentation.limbs import NO_LIMBS, Limbs, hand_length_px
 from talkhead_core.types import FloatArray, Image
 
@@ -29,7 +29,7 @@ class LimbDetector:
     """
 
     def __init__(self) -> None:
-        self._hands = mediapipe.solutions.hands.Hands(
+        self._hands = mediapipe_package().solutions.hands.Hands(
             static_image_mode=False,
             max_num_hands=_MAX_HANDS,
             model_complexity=0,
@@ -60,7 +60,7 @@ class LimbDetector:
 
     def _arms_in_front(self, image: Image) -> FloatArray:
         if self._pose is None:
-            self._pose = mediapipe.solutions.pose.Pose(model_complexity=1, smooth_landmarks=False)
+            self._pose = mediapipe_package().solutions.pose.Pose(model_complexity=1, smooth_landmarks=False)
         landmarks = self._pose.process(np.ascontiguousarray(image)).pose_landmarks
         arms = NO_LIMBS.arms.copy()
         if landmarks is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import cv2
-import mediapipe
 import numpy as np
 
+from talkhead_core.media.mediapipe_solutions import mediapipe_package
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["SelfieSegmenter"]
@@ -17,7 +17,7 @@ class SelfieSegmenter:
     """Person probability from the general selfie model (256 x 256 input; Google, 2021)."""
 
     def __init__(self, weights: str | None = None) -> None:
-        self._model = mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+        self._model = mediapipe_package().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 
     def __call__(self, image: Image) -> FloatArray:
         """RGB ``[H, W, 3]`` to the probability of a person ``[H, W]`` float32 in [0, 1]."""

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 
+from talkhead_core.audio.hann_window import hann_window
 from talkhead_core.parameters import require
 from talkhead_core.types import FloatArray
 
@@ -37,7 +37,7 @@ class Stft:
 
     @cached_property
     def _taper(self) -> FloatArray:
-        return np.sqrt(scipy.signal.get_window("hann", self.window)).astype(np.float32)
+        return np.sqrt(hann_window(self.window)).astype(np.float32)
 
     def analyse(self, audio: FloatArray) -> FloatArray:
         """``[samples]`` to ``[frames, fft_size / 2 + 1]`` complex64; frame ``m`` ends at sample ``(m + 1) hop``.

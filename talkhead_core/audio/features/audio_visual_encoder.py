@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 
-import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 import torch
 from torch import Tensor, nn
 
 from talkhead_core.audio.features.frame_windows import frame_windows
 from talkhead_core.audio.features.speech_features import stacked
+from talkhead_core.audio.hann_window import hann_window
+from talkhead_core.audio.mel_filters import mel_filters
 from talkhead_core.errors import NotAvailableError
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ
 from talkhead_core.types import FloatArray
@@ -124,7 +124,7 @@ def encoder_mel(segments: FloatArray) -> FloatArray:
     """Mel spectrogram ``[n, 80, 16]`` float32 in [-4, 4] of segments ``[n, 3801]``, whose first sample is for the pre-emphasis."""
     emphasised = segments[:, 1:] - _EMPHASIS * segments[:, :-1]
     pieces = np.lib.stride_tricks.sliding_window_view(emphasised, _FFT, axis=1)[:, ::_HOP]
-    magnitude = np.abs(scipy.fft.rfft(pieces * scipy.signal.get_window("hann", _FFT), axis=2))
+    magnitude = np.abs(scipy.fft.rfft(pieces * hann_window(_FFT), axis=2))
     decibels = 20 * np.log10(np.maximum(magnitude @ _filters().T, 10 ** (-_RANGE_DB / 20))) - _REFERENCE_DB
     scaled = np.clip(2 * _LARGEST * (decibels + _RANGE_DB) / _RANGE_DB - _LARGEST, -_LARGEST, _LARGEST)
     return np.ascontiguousarray(scaled.swapaxes(1, 2), dtype=np.float32)
@@ -132,4 +132,4 @@ def encoder_mel(segments: FloatArray) -> FloatArray:
 
 @cache
 def _filters() -> FloatArray:
-    return np.asarray(librosa.filters.mel(sr=SPEECH_SAMPLE_RATE_HZ, n_fft=_FFT, n_mels=_BANDS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ))
+    return mel_filters(rate_hz=SPEECH_SAMPLE_RATE_HZ, fft=_FFT, bands=_BANDS, lowest_hz=_LOWEST_HZ, highest_hz=_HIGHEST_HZ, equal_area=True)

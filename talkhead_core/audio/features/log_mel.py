@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 
-import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from talkhead_core.audio.features.frame_windows import frame_windows
 from talkhead_core.audio.features.speech_features import stacked
+from talkhead_core.audio.hann_window import hann_window
+from talkhead_core.audio.mel_filters import mel_filters
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ
 from talkhead_core.types import FloatArray
 
-__all__ = ["LogMel", "log_mel_columns", "mel_filters"]
+__all__ = ["LogMel", "log_mel_columns"]
 
 _FFT = 512
 _WINDOW = 400
@@ -58,15 +58,15 @@ class LogMel:
 
 
 @cache
-def mel_filters() -> FloatArray:
+def _filters() -> FloatArray:
     """Slaney-style triangular filters ``[80, 257]``; each sums to one, so that a band holds mean power."""
-    filters = librosa.filters.mel(sr=SPEECH_SAMPLE_RATE_HZ, n_fft=_FFT, n_mels=_MEL_BANDS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ, norm=None)
+    filters = mel_filters(rate_hz=SPEECH_SAMPLE_RATE_HZ, fft=_FFT, bands=_MEL_BANDS, lowest_hz=_LOWEST_HZ, highest_hz=_HIGHEST_HZ)
     return np.asarray(filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-8), dtype=np.float32)
 
 
 @cache
 def _hann() -> FloatArray:
-    window = scipy.signal.get_window("hann", _WINDOW)
+    window = hann_window(_WINDOW)
     return np.asarray(window / np.sqrt(np.sum(window**2)), dtype=np.float32)
 
 
@@ -74,4 +74,4 @@ def log_mel_columns(segments: FloatArray) -> FloatArray:
     """Segments ``[columns, 400]`` of 16 kHz audio to log-mel power ``[columns, 80]`` float32."""
     spectrum = scipy.fft.rfft(segments * _hann(), n=_FFT, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
-    return np.asarray(np.log(power @ mel_filters().T + _FLOOR), dtype=np.float32)
+    return np.asarray(np.log(power @ _filters().T + _FLOOR), dtype=np.float32)

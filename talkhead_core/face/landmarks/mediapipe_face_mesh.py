@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from mediapipe.python.solutions.face_mesh import FaceMesh
 
 from talkhead_core.face.frame_landmarks import FrameLandmarks, Shots
 from talkhead_core.face.landmarks.consistency import ShapeConsistency
 from talkhead_core.face.landmarks.selection import LandmarksConfig
 from talkhead_core.face.mesh_topology import REFINED_POINTS
+from talkhead_core.media.mediapipe_solutions import mediapipe_package
 from talkhead_core.types import Image
 
 __all__ = ["MediaPipeFaceMesh", "to_clip_pixels"]
@@ -44,8 +44,8 @@ class MediaPipeFaceMesh:
         finally:
             mesh.close()
 
-    def _fresh(self) -> FaceMesh:
-        return FaceMesh(
+    def _fresh(self) -> Any:
+        return mediapipe_package().solutions.face_mesh.FaceMesh(
             static_image_mode=not self._config.follow,
             max_num_faces=1,
             refine_landmarks=True,
