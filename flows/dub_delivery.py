@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.dub_batch import BatchRow, is_remote
+from flows.dub_destinations import SIGNATURE_KEY, page_of, record_destination
 from flows.dubbing import dub, dub_if_changed, dub_signature
 from flows.object_store import ObjectStore, ObjectUri
 from flows.object_transfer import download, download_if_changed, upload
@@ -14,8 +15,6 @@ from flows.stage_runs import Outcome, StageEvent
 from flows.workspace import Workspace
 
 __all__ = ["deliver_dub", "fetch_delivery"]
-
-_SIGNATURE = "talkhead-signature"
 
 
 def deliver_dub(
@@ -33,7 +32,7 @@ def deliver_dub(
     uri = ObjectUri.parse(row.out)
     signature = dub_signature(workspace, row.speaker, audio) if audio.is_file() else ""
     there = store.head(uri)
-    if there is not None and there.metadata.get(_SIGNATURE) == signature:
+    if there is not None and there.metadata.get(SIGNATURE_KEY) == signature:
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
     video = workspace.private / "deliveries" / f"{hashlib.sha256(row.out.encode()).hexdigest()[:24]}.mp4"
@@ -41,9 +40,10 @@ def deliver_dub(
     video.parent.mkdir(parents=True, exist_ok=True)
     try:
         dub(workspace, row.speaker, audio, video, show, timeout_s=timeout_s)
+        record_destination(workspace, row.speaker, uri, signature)
         if page.is_file():
-            upload(store, page, _page_of(uri))
-        upload(store, video, uri, metadata={_SIGNATURE: signature})
+            upload(store, page, page_of(uri), metadata={SIGNATURE_KEY: signature})
+        upload(store, video, uri, metadata={SIGNATURE_KEY: signature})
     finally:
         video.unlink(missing_ok=True)
         page.unlink(missing_ok=True)
@@ -55,13 +55,9 @@ def fetch_delivery(store: ObjectStore, uri: ObjectUri, path: Path) -> None:
     Raises:
         TalkheadError: it is not there, or is not what was uploaded.
     """
-    if store.head(_page_of(uri)) is not None:
-        download_if_changed(store, _page_of(uri), path.with_suffix(".html"))
+    if store.head(page_of(uri)) is not None:
+        download_if_changed(store, page_of(uri), path.with_suffix(".html"))
     download_if_changed(store, uri, path)
-
-
-def _page_of(uri: ObjectUri) -> ObjectUri:
-    return ObjectUri(uri.bucket, f"{uri.key.removesuffix('.mp4')}.html")
 
 
 def _speech(workspace: Workspace, store: ObjectStore, row: BatchRow) -> Path:

@@ -1,4 +1,4 @@
-"""``talkhead forget``: everything that is kept of a speaker goes, and it is shown that it is gone.
+"""``talkhead forget``: everything that is kept of a speaker goes, dubs delivered to buckets too, and it is shown that it is gone.
 
 Killed half-way, the same command goes on: what names the speaker's objects is removed after the objects, and the entry in
 ``speakers.yaml`` last of all.
@@ -17,12 +17,14 @@ from typing import Any
 
 import yaml
 
+from flows.dub_destinations import find_deliveries, remove_deliveries, still_there
 from flows.dvc_stores import References, Store, lock_references, open_stores
 from flows.speaker_exchange import shared_objects, withdraw_speaker
 from flows.workspace import Workspace
 from talkhead_core.artifacts import write_json, write_text
 from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.speakers import check_speaker_name, read_speakers, read_yaml, write_speakers
+from talkhead_core.work_folders import folders_at_work
 
 __all__ = ["Forgotten", "forget", "kept_of"]
 
@@ -61,19 +63,23 @@ def forget(workspace: Workspace, speaker: str) -> Forgotten:
     """
     check_speaker_name(speaker)
     busy = f"a talkhead is at work on speaker {speaker!r}; wait for it to end, or stop it"
-    with workspace.locked(f"run-{speaker}", refuse=busy), workspace.locked("speakers"):
+    with workspace.locked(f"run-{speaker}", refuse=busy), workspace.locked(f"dubs-{speaker}"), workspace.locked("speakers"):
+        if any(folders_at_work(parent, "dub-") for parent in _dubbed_in(workspace, speaker)):
+            raise TalkheadError(busy)
         stores = open_stores(workspace)
         records, references = _references(workspace, stores, speaker)
         doomed = {store.name: [*store.held(references.only_own), *store.unfinished(), *records[store.name]] for store in stores}
         videos, changed = _videos(workspace, speaker)
         places = [*_places(workspace, speaker), *videos]
         registered = speaker in read_speakers(workspace.speakers)
-        exchanged = shared_objects(workspace, speaker)
-        if not (registered or places or any(doomed.values()) or exchanged or _in_locks(workspace, speaker)):
+        exchanged, delivered = shared_objects(workspace, speaker), find_deliveries(workspace, speaker)
+        if not (registered or places or any(doomed.values()) or exchanged or delivered.objects or _in_locks(workspace, speaker)):
             raise InputError(f"nothing is kept of a speaker {speaker!r}; check the name")
         files = [name for place in places for name in _listed(workspace, place)]
         for store in stores:
             store.remove(doomed[store.name])
+        if delivered.objects:  # before the records that say where they are
+            doomed["delivered"] = remove_deliveries(workspace, delivered)
         if exchanged:
             doomed["shared store"] = withdraw_speaker(workspace, speaker)
         for place in places:
@@ -81,9 +87,10 @@ def forget(workspace: Workspace, speaker: str) -> Forgotten:
         _clean_records(workspace, speaker)
         both = references.own & references.others
         shared = sorted({digest for digest in both if any(store.held([digest]) for store in stores)})
-        left = kept_of(workspace, speaker, stores, references)
-        (workspace.private / "locks" / f"run-{speaker}.lock").unlink(missing_ok=True)
-    result = Forgotten(speaker=speaker, files=files, objects=doomed, shared=shared, changed=changed, left=left)
+        left = [*kept_of(workspace, speaker, stores, references), *still_there(workspace, delivered)]
+        for lock in ("run", "dubs"):
+            (workspace.private / "locks" / f"{lock}-{speaker}.lock").unlink(missing_ok=True)
+    result = Forgotten(speaker=speaker, files=files, objects=doomed, shared=shared, changed=[*changed, *delivered.changed], left=left)
     _keep_proof(workspace, result)
     if left:
         raise TalkheadError(f"speaker {speaker!r} is not wholly gone: {'; '.join(left[:5])}; run the same command again")
@@ -96,7 +103,7 @@ def kept_of(workspace: Workspace, speaker: str, stores: list[Store], references:
     found += [f"video {path}" for path in _videos(workspace, speaker)[0]]
     found += ["its entry in speakers.yaml"] if speaker in read_speakers(workspace.speakers) else []
     found += [f"its stages in {path.name}" for path in _in_locks(workspace, speaker)]
-    found += [str(uri) for uri in shared_objects(workspace, speaker)]
+    found += [str(uri) for uri in [*shared_objects(workspace, speaker), *find_deliveries(workspace, speaker).objects]]
     for store in stores:
         found += [f"{store.name}: {file}" for file in store.run_records(speaker)[0]]
         found += [f"{store.name}: {file}" for file in (store.held(references.only_own) if references else [])]
@@ -118,6 +125,12 @@ def _unrecorded(workspace: Workspace, speaker: str) -> References:
     """Hashes of the artifacts as they lie there: a killed run may have brought one to the cache and not yet recorded it."""
     files = [path for path in (workspace.root / "data" / speaker).rglob("*") if path.is_file()]
     return References(own=frozenset(_md5(path) for path in files), others=frozenset())
+
+
+def _dubbed_in(workspace: Workspace, speaker: str) -> list[Path]:
+    """Where dubs of the speaker work: in its folder, and in that of each version of its model."""
+    own = workspace.root / "data" / speaker
+    return [own, *own.glob(f"versions/*/data/{speaker}")]
 
 
 def _md5(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from talkhead_core.speakers import check_speaker_name
 from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
 from talkhead_core.types import FloatArray, Image
+from talkhead_core.work_folders import work_folder
 from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
 from tasks.stage import Stage, errors_in_one_line
 
@@ -104,10 +104,19 @@ def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"
     if out.suffix.lower() != ".mp4":
         raise InputError(f"{out}: a dub is written as .mp4; give a name that ends so")
     stage.consent()
-    config, provenance, labels = stage.section(DubConfig), stage.section(ProvenanceConfig, "provenance"), labels or Labels()
-    signer = stage_signer(stage.root, provenance)
+    config, provenance = stage.section(DubConfig), stage.section(ProvenanceConfig, "provenance")
     if frame is not None:
         config = dataclasses.replace(config, frame=frame)
+    gate = stage.root / ".talkhead" / "locks" / f"dubs-{stage.speaker}.lock"
+    with work_folder(stage.root / "data" / stage.speaker, "dub-", gate) as folder:
+        stage.consent()  # again: whoever was forgotten while this waited is not dubbed
+        _dub_in(folder, stage, audio_path, out, config, provenance, labels or Labels())
+
+
+def _dub_in(
+    folder: Path, stage: Stage, audio_path: Path, out: Path, config: DubConfig, provenance: ProvenanceConfig, labels: Labels
+) -> None:
+    signer = stage_signer(stage.root, provenance)
     audio = read_audio(audio_path)
     if np.abs(audio).max() < _LOUDEST_SILENCE:
         raise FootageError(audio_path, "is silent", "give a recording of speech")
@@ -121,16 +130,16 @@ def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"
     replayed = mirrored_frames(start, end, frames)
     size = config.size_px or model.size_px
     renderer = PortraitRenderer(model, track.camera(size), samples=config.samples, feather=config.feather)
-    with tempfile.TemporaryDirectory(prefix="dub-", dir=_made(stage.root / "data" / stage.speaker)) as folder, ExitStack() as stack:
+    with ExitStack() as stack:
         around = _surroundings(stage, renderer, track, config, size, stack)
         expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
         rendered = _frames(renderer, track, (codes, expression), replayed, around, stage.progress)
         width = height = size
         if config.frame == "full":
-            recorded = _full_frames(stage, Path(folder) / "full.mkv", fps, stack)
+            recorded = _full_frames(stage, folder / "full.mkv", fps, stack)
             height, width = recorded[0].shape[:2]
             rendered = _pasted(rendered, replayed, recorded, PasteBack(SquareCrop(**ingest["crop"]), width=width, height=height), config)
-        silent = Path(folder) / "silent.mp4"
+        silent = folder / "silent.mp4"
         watermark = Watermark(width, height, provenance.watermark_key) if labels.watermark else None
         with VideoWriter(silent, width=width, height=height, fps=fps, encoding="delivery") as writer:
             for image, _ in rendered:
@@ -228,11 +237,6 @@ def _scaled(image: Image, size: int) -> FloatArray:
     interpolation = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
     scaled = image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=interpolation)
     return scaled.astype(np.float32) / 255
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _main() -> None:

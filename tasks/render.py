@@ -13,10 +13,13 @@ from talkhead_core.artifacts import whole_file, write_json
 from talkhead_core.kernels import select_device
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
+from talkhead_core.provenance.credentials import Origin, sign_file
+from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.rendering.held_out import render_held_out
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.lip_training import predict_lip_codes
+from tasks.provenance import ProvenanceConfig, origin_of, stage_signer
 from tasks.speaker_data import load_dataset, load_features
 from tasks.stage import Stage, main
 
@@ -46,13 +49,15 @@ class RenderConfig:
 
 
 def run(stage: Stage) -> None:
-    """Write the held-out videos and ``render.json``."""
-    config = stage.section(RenderConfig)
+    """Write the held-out videos and ``render.json``; ``heldout.mp4``, the one that people watch, is labelled as a dub is."""
+    config, provenance = stage.section(RenderConfig), stage.section(ProvenanceConfig, "provenance")
+    signer = stage_signer(stage.root, provenance)
     model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
     dataset = load_dataset(stage, model.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
     renderer = PortraitRenderer(model, dataset.track.camera(model.size_px), samples=config.samples, feather=config.feather)
     held_out, track = dataset.held_out_ids, dataset.track
+    watermark = Watermark(model.size_px, model.size_px, provenance.watermark_key)
     started = time.perf_counter()
     with ExitStack() as stack:
         writer_of = partial(VideoWriter, width=model.size_px, height=model.size_px, fps=dataset.fps)
@@ -77,10 +82,13 @@ def run(stage: Stage) -> None:
                 for attribute, writer in writers.items():
                     writer.write(getattr(frame, attribute))
                 region.write(frame.region)
-                watched.write(frame.full)
+                watched.write(watermark.marked(frame.full))
         start_s, length_s = float(held_out[0] / dataset.fps), float(len(held_out) / dataset.fps)
-        mux(silent, stage.inputs("extract_audio") / "audio.wav", stage.out / "heldout.mp4", start_s=start_s, duration_s=length_s)
-    (stage.out / "heldout_silent.mp4").unlink(missing_ok=True)
+        unsigned = stack.enter_context(whole_file(stage.out / "heldout_unsigned.mp4"))
+        mux(silent, stage.inputs("extract_audio") / "audio.wav", unsigned, start_s=start_s, duration_s=length_s)
+        sign_file(unsigned, stage.out / "heldout.mp4", _origin(stage), signer)
+    for name in ("heldout_silent.mp4", "heldout_unsigned.mp4"):
+        (stage.out / name).unlink(missing_ok=True)
     write_json(
         stage.out / "render.json",
         {
@@ -98,6 +106,11 @@ def run(stage: Stage) -> None:
             "seconds_per_frame": (time.perf_counter() - started) / max(1, len(held_out)),
         },
     )
+
+
+def _origin(stage: Stage) -> Origin:
+    title = f"{stage.speaker}: held-out frames"
+    return origin_of(stage, "render", title, {}, stage.consent(), composite=False, watermark=True)
 
 
 if __name__ == "__main__":

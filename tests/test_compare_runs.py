@@ -15,6 +15,7 @@ import yaml
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.media.video_reader import read_frames
 from talkhead_core.media.video_writer import VideoWriter
+from talkhead_core.provenance.verification import verify_file
 from talkhead_core.report.compare_page import judge_difference
 from talkhead_core.report.run_comparison import most_changed, paired_differences, shared_frames
 from tasks.compare_runs import find_run, main
@@ -63,8 +64,9 @@ def test_a_worse_render_is_called_worse_frame_by_frame(workspaces: tuple[Path, P
     assert same.headline == "No difference is certain."
 
 
-def test_the_page_shows_both_and_what_differs(workspaces: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_page_shows_both_and_what_differs(workspaces: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "compare.html"
+    monkeypatch.chdir(tmp_path)  # whose signer is made there
     assert main([_folder(workspaces[0]), _folder(workspaces[1]), "--out", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "<td>7</td>" in text and "train_coarse.head.seed" in text
@@ -72,6 +74,9 @@ def test_the_page_shows_both_and_what_differs(workspaces: tuple[Path, Path], tmp
     assert text.count("left to right: recording, A, B") == 2, "twenty frames hold two that lie 0.4 s apart"
     assert "(unpaired)" in text and page.stat().st_size < 15e6
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text)
+    for video in verify_file(page):
+        assert video.watermark.found and video.credentials is not None and video.credentials.origin is not None, video.sentence()
+        assert video.credentials.origin["kind"] == "comparison"
 
 
 def test_other_footage_is_shown_and_not_compared(workspaces: tuple[Path, Path], tmp_path: Path) -> None:

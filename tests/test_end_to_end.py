@@ -92,8 +92,9 @@ def test_dub_moves(root: Path) -> None:
     assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 60, "the video falls apart"
 
 
-def test_dub_and_report_say_that_they_are_made(root: Path) -> None:
-    for name, kind in (("out/demo/speech.mp4", "dub"), ("data/demo/report/report.html", "report")):
+def test_all_that_a_person_watches_says_that_it_is_made(root: Path) -> None:
+    labelled = {"out/demo/speech.mp4": "dub", "data/demo/report/report.html": "report", "data/demo/render/heldout.mp4": "render"}
+    for name, kind in labelled.items():
         for video in json.loads(_talkhead(root, "verify", name, "--json").stdout):
             assert video["watermark"]["found"] and video["ai_generated"] and not video["tampered"], video["verdict"]
             assert video["credentials"]["state"] == "trusted" and video["credentials"]["origin"]["kind"] == kind

@@ -12,7 +12,7 @@ import pytest
 
 from flows.child_process import child_environment
 from flows.code_version import check_code_version, code_version
-from flows.dub_batch import batch_rows
+from flows.dub_batch import BatchRow, batch_rows
 from flows.dub_delivery import deliver_dub
 from flows.incoming import arrivals, remember, remembered, take_in
 from flows.model_versions import add_version, read_history
@@ -246,12 +246,30 @@ def test_recordings_arrive_in_the_store(clones: tuple[Workspace, Workspace], tmp
 
 def test_forgotten_speaker_is_gone_from_the_store_too(clones: tuple[Workspace, Workspace], endpoint: str, tmp_path: Path) -> None:
     """The last of all: it takes the speaker from the control workspace."""
-    control, _ = clones
+    control, machine = clones
     shared = shared_store(control)
     assert shared is not None and shared_objects(control, "ada")
-    result = talkhead(control.root, "forget", "--speaker", "ada", "--yes")
+    published = ObjectUri.parse("s3://shared/published")
+    here, there, replaced = (published / f"{name}.mp4" for name in ("here", "there", "replaced"))
+    speech, store = tmp_path / "speech.wav", object_store(control)
+    speech.write_bytes(b"speech")
+    for workspace, uri in ((control, here), (machine, there), (control, replaced)):
+        deliver_dub(workspace, store, BatchRow(speaker="ada", audio=str(speech), out=str(uri)), lambda event: None)
+    store.write(replaced, b"somebody else's video")
+    assert {info.uri.name for info in store.list(published)} == {
+        "here.mp4",
+        "here.html",
+        "there.mp4",
+        "there.html",
+        "replaced.mp4",
+        "replaced.html",
+    }
+    result = talkhead(control.root, "forget", "--speaker", "ada", "--yes", "--json")
     assert result.returncode == 0, result.stderr
-    assert shared_objects(control, "ada") == []
+    gone = json.loads(result.stdout)
+    assert {str(here), str(there)} < set(gone["objects"]["delivered"]) and gone["changed"] == [str(replaced)]
+    assert [info.uri for info in store.list(published)] == [replaced], "of what was published, only what is not hers is left"
+    assert shared_objects(control, "ada") == [] and list(store.list(shared.address / "delivered")) == []
     left = {info.uri.key for info in shared.store.list(shared.dvc)}
     assert left == set(), "nothing of the only speaker is left in DVC's remote"
     fresh = Workspace(make_toy_workspace(tmp_path))

@@ -34,7 +34,7 @@ class Origin:
 
     Args:
         title: of the video.
-        kind: ``dub`` or ``report``.
+        kind: ``dub``, ``render`` (of the held-out frames), ``report`` or ``comparison`` (of two runs).
         model: name of the model: the speaker it was trained on.
         model_sha256: of its weights; None where they are not at hand.
         data_sha256: what else it was made from: name -> SHA-256.

@@ -16,6 +16,7 @@ from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.media.video_reader import read_frames
 from talkhead_core.metrics.protocol import PROTOCOLS, Protocol
 from talkhead_core.progress import Progress, silent
+from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons
 from talkhead_core.report.html_page import render_page
 from talkhead_core.report.pictures import Picture, picture_strip
@@ -70,19 +71,20 @@ def judge_difference(paired: Mapping[str, Any], *, same_footage: bool) -> Verdic
     return conclude(statements, "B is better")
 
 
-def compare_page(first: Run, second: Run, progress: Progress = silent) -> str:
+def compare_page(first: Run, second: Run, progress: Progress = silent, label: VideoLabel | None = None) -> str:
     """The page as HTML text.
 
     Args:
         first: run A.
         second: run B.
         progress: told after each part.
+        label: the credentials and the mark that each video gets.
     """
     fps = Fraction((first.artifacts.render or second.artifacts.render or {}).get("fps", "25"))
     shared = shared_frames(first, second)
     protocols = [p for p in PROTOCOLS if all(run.artifacts.file("render", p.file) for run in (first, second))]
     progress(0, 3, "videos")
-    videos = _videos(first, second, [p for p in protocols if not p.control], shared, fps)
+    videos = _videos(first, second, [p for p in protocols if not p.control], shared, fps, label)
     progress(1, 3, "pictures")
     worst = _worst(first, second, shared, float(fps))
     progress(2, 3, "page")
@@ -125,10 +127,12 @@ def _statement(name: str, says: str, unit: str, paired: Mapping[str, Any], *, hi
     return Statement(level="ok" if better else "warn", text=f"B is {'better' if better else 'worse'} in {says}: {change}.")
 
 
-def _videos(first: Run, second: Run, protocols: Sequence[Protocol], shared: Sequence[int], fps: Fraction) -> list[ComparisonVideo]:
+def _videos(
+    first: Run, second: Run, protocols: Sequence[Protocol], shared: Sequence[int], fps: Fraction, label: VideoLabel | None
+) -> list[ComparisonVideo]:
     count = max(1, int(_VIDEO_S * fps))
     sources = {protocol.name: _pairs(first, second, protocol, shared, count) for protocol in protocols}
-    encoded = encode_comparisons(sources, fps, _sound(first, shared, fps), SPEECH_SAMPLE_RATE_HZ, _VIDEO_BYTES)
+    encoded = encode_comparisons(sources, fps, _sound(first, shared, fps), SPEECH_SAMPLE_RATE_HZ, _VIDEO_BYTES, label)
     says = {protocol.name: protocol.says for protocol in protocols}
     return [
         ComparisonVideo(
