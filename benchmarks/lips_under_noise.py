@@ -29,11 +29,10 @@ from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
 from talkhead_core.metrics.speech import suffixed_pairs
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
-from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.types import FloatArray, Image
 from tasks.evaluate import found_landmarks
-from tasks.speaker_data import load_dataset
+from tasks.speaker_data import load_dataset, spoken_codes
 from tasks.stage import Stage
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -69,7 +68,7 @@ class _Speaker:
         extractor = create_features(self.stage.section(SpeechFeaturesConfig, "speech_features"))
         training = TrainingStatistics.from_arrays(read_arrays(self.stage.inputs("speech_features") / "features.safetensors"))
         features = driving_features(audio, dataset.fps, len(dataset.frames), extractor, training)
-        codes = predict_lip_codes(self.model.lip_encoder, features)
+        codes = spoken_codes(self.model, features)
         expression = self.model.expression(track.mesh_cm, track.shape_cm, track.expression)
         behind = dataset.plate.astype(np.float32) / 255
 

@@ -21,7 +21,6 @@ from talkhead_core.audio.features import SpeechFeaturesConfig, TrainingStatistic
 from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.compositing.paste_back import PasteBack
 from talkhead_core.errors import FootageError, InputError
-from talkhead_core.face.lip_codes import LipCodes
 from talkhead_core.kernels import select_device
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.frame_access import FrameAccess
@@ -40,11 +39,11 @@ from talkhead_core.rendering.pose_replay import longest_shot, mirrored_frames
 from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.speakers import check_speaker_name
-from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
 from talkhead_core.types import FloatArray, Image
 from talkhead_core.work_folders import work_folder
 from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
+from tasks.speaker_data import load_features, spoken_codes
 from tasks.stage import Stage, errors_in_one_line
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
@@ -172,17 +171,22 @@ def _lip_codes(
     clean, _ = denoise(audio, stage.section(DenoiseConfig, "denoise"))
     extractor = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
     training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
-    codes = predict_lip_codes(model.lip_encoder, driving_features(clean, fps, frames, extractor, training))
+    codes = spoken_codes(model, driving_features(clean, fps, frames, extractor, training))
     if not config.silence_gate:
         return codes
-    closed = _closed_mouth(model.lip_codes, track)
+    closed = _closed_mouth(stage, model, track)
     return gated_codes(codes, voice_activity(clean, fps, frames), closed, config.silence_fade_frames)
 
 
-def _closed_mouth(lip_codes: LipCodes, track: HeadTrack) -> FloatArray:
+def _closed_mouth(stage: Stage, model: SpeakerModel, track: HeadTrack) -> FloatArray:
+    """Codes of the closed mouth: lip codes of the training frames with the least opening, or what a listening head heard in them."""
     train = np.flatnonzero(track.tracked[: held_out_start(len(track.tracked))])
-    codes = lip_codes.encode(track.mesh_cm[train], track.shape_cm)
-    return closed_mouth_codes(codes, lip_codes.opening_cm(codes, track.shape_cm))
+    codes = model.lip_codes.encode(track.mesh_cm[train], track.shape_cm)
+    opening_cm = model.lip_codes.opening_cm(codes, track.shape_cm)
+    if model.lip_encoder is None:
+        features = load_features(stage.inputs("speech_features") / "features.safetensors", len(track.tracked))
+        codes = model.audio_codes(features)[train]
+    return closed_mouth_codes(codes, opening_cm)
 
 
 def _surroundings(

@@ -18,9 +18,8 @@ from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.rendering.held_out import render_held_out
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
-from talkhead_core.training.lip_training import predict_lip_codes
 from tasks.provenance import ProvenanceConfig, origin_of, stage_signer
-from tasks.speaker_data import load_dataset, load_features
+from tasks.speaker_data import load_dataset, load_features, spoken_codes
 from tasks.stage import Stage, main
 
 _VIDEOS = {
@@ -74,7 +73,7 @@ def run(stage: Stage) -> None:
                 rotation=dataset.track.rotation,
                 translation_cm=dataset.track.translation_cm,
                 expression=model.expression(track.mesh_cm, track.shape_cm, track.expression),
-                lip_codes=predict_lip_codes(model.lip_encoder, features),
+                lip_codes=spoken_codes(model, features),
                 held_out=held_out,
                 train=dataset.train_ids,
                 progress=stage.progress,

@@ -1,17 +1,21 @@
-"""What the training and rendering stages read of one speaker."""
+"""What the training and rendering stages read of one speaker, and the history that they write."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from talkhead_core.artifacts import read_arrays
+from talkhead_core.artifacts import read_arrays, whole_file
 from talkhead_core.errors import InputError
+from talkhead_core.rendering.speaker_model import SpeakerModel
+from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import PortraitDataset
+from talkhead_core.types import FloatArray
 from tasks.stage import Stage
 
-__all__ = ["load_dataset", "load_features"]
+__all__ = ["load_dataset", "load_features", "spoken_codes", "write_history"]
 
 
 def load_dataset(stage: Stage, size_px: int, *, clean: bool = False) -> PortraitDataset:
@@ -37,3 +41,14 @@ def load_features(path: Path, frames: int) -> np.ndarray:
     if missing:
         raise InputError(f"{path}: no speech features for frame {missing[0]}; rerun speech_features")
     return arrays["features"][[row_of[frame] for frame in range(frames)]]
+
+
+def spoken_codes(model: SpeakerModel, features: FloatArray) -> FloatArray:
+    """What drives the model's mouth ``[N, codes]``: lip codes from speech features, or what a head that listens itself hears."""
+    return predict_lip_codes(model.lip_encoder, features) if model.lip_encoder is not None else model.audio_codes(features)
+
+
+def write_history(stage: Stage, history: list[dict[str, float]]) -> None:
+    """Write ``history.parquet``, whole."""
+    with whole_file(stage.out / "history.parquet") as temporary:
+        pd.DataFrame(history).assign(stage=stage.name).to_parquet(temporary, index=False)

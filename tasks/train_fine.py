@@ -1,4 +1,4 @@
-"""Sharpen the head field: patches under a structural loss, rates that fade out."""
+"""Sharpen the head: patches under a structural or perceptual loss, rates that fade out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.head_training import HeadTrainingConfig
+from talkhead_core.training.region_aware_losses import RegionAwareLossConfig
 from tasks.speaker_data import load_dataset
 from tasks.stage import Stage, main
 from tasks.torchrun import training_device
@@ -19,10 +20,12 @@ class TrainFineConfig:
 
     Args:
         head: training of the head field.
+        losses: what the training of the papers' head minimises.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     head: HeadTrainingConfig = dataclasses.field(default_factory=HeadTrainingConfig)
+    losses: RegionAwareLossConfig = dataclasses.field(default_factory=RegionAwareLossConfig)
     device: str = "auto"
 
 
@@ -31,7 +34,7 @@ def run(stage: Stage) -> None:
     config = stage.section(TrainFineConfig)
     model = SpeakerModel.load(stage.inputs("train_coarse"))
     dataset = load_dataset(stage, model.size_px)
-    train_head(stage, model, dataset, config.head, training_device(config.device))
+    train_head(stage, model, dataset, config.head, training_device(config.device), config.losses)
 
 
 if __name__ == "__main__":

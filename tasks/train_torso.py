@@ -14,9 +14,8 @@ from talkhead_core.kernels import select_device
 from talkhead_core.media.video_reader import read_gray_frames
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.torso_training import TorsoTrainingConfig, train_torso_field
-from tasks.speaker_data import load_dataset
+from tasks.speaker_data import load_dataset, write_history
 from tasks.stage import Stage, main
-from tasks.train_coarse import write_history
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,16 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are first imported: Triton's programs then run on the processor
 
 from talkhead_core.errors import NotAvailableError, ParameterError
-from talkhead_core.kernels import HashLayout, ShellGeometry, hash_kernels, perceptron_kernels, select_device, select_kernel, shell_kernels
+from talkhead_core.kernels import (
+    HashLayout,
+    ShellGeometry,
+    hash_kernels,
+    marching_kernels,
+    perceptron_kernels,
+    select_device,
+    select_kernel,
+    shell_kernels,
+)
 from talkhead_core.registry import Registry
 
 DEVICE = {"torch": "cpu", "numba": "cpu", "triton": "cuda" if torch.cuda.is_available() else "cpu"}
@@ -172,6 +181,50 @@ def test_shell_kernels_agree_with_the_reference(name: str, rays: int, samples: i
     assert points.shape == (3, rays * samples)
     torch.testing.assert_close(points.cpu(), wanted[0], rtol=0, atol=2e-5)  # float32 at 80 cm from the camera, over a box of 28 cm
     torch.testing.assert_close(step.cpu(), wanted[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rays", [0, 1, 257])
+@pytest.mark.parametrize("name", others(marching_kernels))
+def test_marching_kernels_agree_with_the_reference(name: str, rays: int) -> None:
+    generator = torch.Generator().manual_seed(rays)
+    poses = dataclasses.replace(geometry("cpu"), camera_centre_cm=torch.randn(4, 3, generator=generator) * 60)
+    occupied = (torch.rand(16, 16, 16, generator=generator) < 0.4).to(torch.uint8)
+    row = torch.randint(4, (rays,), generator=generator)
+    towards = poses.centre_cm - poses.camera_centre_cm  # look at the box, and let some rays miss it
+    view = torch.linalg.solve(poses.inverse_rotation, towards[:, :, None])[:, :, 0][row] + torch.randn(rays, 3, generator=generator) * 4
+    pixel = torch.stack([view[:, 0], -view[:, 1]], dim=1) / -view[:, 2:] * poses.focal_px + poses.size_px / 2
+    inputs = (poses, occupied, row, pixel, torch.rand(rays, generator=generator), 5)
+    points, ray, place = marching_kernels.get("torch")(*inputs)
+    measured = kernel(marching_kernels, name)(*inputs)
+    slots = torch.stack([torch.bincount(each * 5 + at, minlength=rays * 5) for each, at in ((ray, place), measured[1:])])
+    assert (
+        (slots[0] != slots[1]).float().mean() < 0.01 if rays else slots.shape == (2, 0)
+    )  # a sample on a cell's wall may fall on either side
+    if torch.equal(slots[0], slots[1]):
+        torch.testing.assert_close(measured[0], points, rtol=0, atol=1e-4)
+        assert torch.equal(measured[1], ray) and torch.equal(measured[2], place)
+
+
+def test_marching_finds_the_first_occupied_cells_of_a_ray() -> None:
+    box = dataclasses.replace(
+        geometry("cpu"),
+        inverse_rotation=torch.eye(3).expand(4, 3, 3),
+        camera_centre_cm=torch.tensor([[0.0, 0.0, 50.0]]).expand(4, 3),
+        centre_cm=torch.zeros(3),
+        half_extent_cm=10.0,
+    )
+    occupied = torch.zeros(16, 16, 16, dtype=torch.uint8)
+    occupied[:, :, 4:10] = 1  # z from -5 to 2.5 cm
+    middle = torch.full((1, 2), box.size_px / 2)
+    for name in ("torch", "numba"):
+        points, ray, place = marching_kernels.get(name)(box, occupied, torch.zeros(1, dtype=torch.int64), middle, torch.full((1,), 0.5), 3)
+        depth_cm = (points[2] - 0.5) * 20
+        step_cm = 3**0.5 * 20 / 16
+        assert place.tolist() == [0, 1, 2] and ray.tolist() == [0, 0, 0]
+        torch.testing.assert_close(depth_cm[:-1] - depth_cm[1:], torch.full((2,), step_cm), rtol=1e-4, atol=1e-4)
+        assert 2.5 - step_cm <= float(depth_cm[0]) <= 2.5
+        nothing, none, _ = marching_kernels.get(name)(box, occupied * 0, torch.zeros(1, dtype=torch.int64), middle, torch.zeros(1), 3)
+        assert nothing.shape == (3, 0) and len(none) == 0
 
 
 def test_samples_of_the_shell_lie_where_geometry_says() -> None:

@@ -16,10 +16,12 @@ from talkhead_core.registry import Registry
 __all__ = [
     "CompositingKernel",
     "HashKernel",
+    "MarchingKernel",
     "PerceptronKernel",
     "ShellKernel",
     "compositing_kernels",
     "hash_kernels",
+    "marching_kernels",
     "perceptron_kernels",
     "select_kernel",
     "shell_kernels",
@@ -34,6 +36,9 @@ PerceptronKernel: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, 
 
 ShellKernel: TypeAlias = Callable[[ShellGeometry, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """See :func:`talkhead_core.kernels.shell_torch.shell_points`."""
+
+MarchingKernel: TypeAlias = Callable[[ShellGeometry, Tensor, Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
+"""See :func:`talkhead_core.kernels.marching_torch.march`."""
 
 CompositingKernel: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """See :func:`talkhead_core.kernels.compositing_torch.composite`."""
@@ -61,6 +66,14 @@ shell_kernels: Registry[ShellKernel] = Registry(
         "torch": "talkhead_core.kernels.shell_torch:shell_points",
         "numba": "talkhead_core.kernels.shell_numba:shell_points",
         "triton": "talkhead_core.kernels.shell_triton:shell_points",
+    },
+)
+
+marching_kernels: Registry[MarchingKernel] = Registry(
+    "marching kernel",
+    {
+        "torch": "talkhead_core.kernels.marching_torch:march",
+        "numba": "talkhead_core.kernels.marching_numba:march",
     },
 )
 

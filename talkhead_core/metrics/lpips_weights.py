@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from talkhead_core.errors import NotAvailableError
 from talkhead_core.types import Image
 
-__all__ = ["ALEXNET_FILE", "HEADS_FILE", "load_lpips"]
+if TYPE_CHECKING:
+    from talkhead_core.metrics.lpips import Lpips
+
+__all__ = ["ALEXNET_FILE", "HEADS_FILE", "load_lpips", "load_lpips_network"]
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 HEADS_FILE = "lpips-alex-v0.1.pth"
@@ -18,6 +22,18 @@ _PULL = "run 'talkhead models pull lpips-alexnet'"
 
 def load_lpips(folder: Path) -> Callable[[Image, Image], float]:
     """A function from (reference, rendered), RGB ``[H, W, 3]`` uint8, to their LPIPS distance with the official weights.
+
+    Args:
+        folder: see :func:`load_lpips_network`.
+
+    Raises:
+        NotAvailableError: a file is missing, or is not the official one.
+    """
+    return load_lpips_network(folder).score
+
+
+def load_lpips_network(folder: Path) -> Lpips:
+    """LPIPS with the official weights, a module that gradients pass through.
 
     Args:
         folder: holds :data:`ALEXNET_FILE` (torchvision's ImageNet AlexNet) and :data:`HEADS_FILE` (``alex.pth`` of LPIPS v0.1).
@@ -39,4 +55,4 @@ def load_lpips(folder: Path) -> Callable[[Image, Image], float]:
 
     from talkhead_core.metrics.lpips import lpips_from
 
-    return lpips_from(torch.load(backbone, weights_only=True), torch.load(heads, weights_only=True)).score
+    return lpips_from(torch.load(backbone, weights_only=True), torch.load(heads, weights_only=True))

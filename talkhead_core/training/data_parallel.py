@@ -12,7 +12,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-__all__ = ["average_gradients", "average_values", "broadcast_weights", "process_count", "process_rank", "wait_for_all"]
+__all__ = ["average_gradients", "average_values", "broadcast", "broadcast_weights", "process_count", "process_rank", "wait_for_all"]
 
 
 def process_rank() -> int:
@@ -25,11 +25,16 @@ def process_count() -> int:
     return torch.distributed.get_world_size() if _several() else 1
 
 
+def broadcast(tensor: Tensor) -> None:
+    """Give every process the tensor of process 0, in place."""
+    if _several():
+        torch.distributed.broadcast(tensor, src=0)
+
+
 def broadcast_weights(module: nn.Module) -> None:
     """Give every process the weights of process 0."""
-    if _several():
-        for tensor in module.state_dict().values():
-            torch.distributed.broadcast(tensor, src=0)
+    for tensor in module.state_dict().values():
+        broadcast(tensor)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

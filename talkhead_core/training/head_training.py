@@ -2,96 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.artifacts import whole_file
-from talkhead_core.errors import TrainingError
-from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
-from talkhead_core.training.checkpoints import CheckpointStore, optimiser_tensors, restore_optimiser
-from talkhead_core.training.data_parallel import (
-    average_gradients,
-    average_values,
-    broadcast_weights,
-    process_count,
-    process_rank,
-    wait_for_all,
-)
+from talkhead_core.training.checkpoints import CheckpointStore
+from talkhead_core.training.data_parallel import average_gradients, process_count, process_rank
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.training.ray_sampling import RayBatch, RaySampler, mouth_boxes
+from talkhead_core.training.resumable_training import HeadTrainingConfig, ResumableTrainer
 from talkhead_core.training.structure_loss import multiscale_gradient_loss
 from talkhead_core.types import FloatArray, Label
 
 __all__ = ["HeadTrainer", "HeadTrainingConfig"]
 
-_MOST_ROLLBACKS = 3
-_HISTORY_EVERY = 50
-_LOOK_EVERY = 10
-"""Steps between looks at the loss: to look is to wait for the GPU."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class HeadTrainingConfig:
-    """How the head field is trained.
-
-    Args:
-        iterations: optimiser steps.
-        frames_per_step: frames that a step's rays come from.
-        rays_per_frame: rays from each.
-        samples: samples a ray in the shell.
-        mouth_fraction: part of the rays that fall on the mouth.
-        table_rate: learning rate of the hash tables.
-        network_rate: learning rate of everything else.
-        first_rate_fraction: of the rates, at the first step.
-        last_rate_fraction: of the rates, at the last step; exponential between.
-        opacity_weight: of the squared difference between opacity and the person mask.
-        structure_weight: of the multi-scale gradient loss on patches; 0 draws no patches.
-        patch_px: side of a patch.
-        ema_decay: of the running mean of the weights, a tenth of the steps; the mean is what is saved.
-        checkpoint_every: steps.
-        seed: of all draws.
-    """
-
-    iterations: int = 8000
-    frames_per_step: int = 16
-    rays_per_frame: int = 256
-    samples: int = 3
-    mouth_fraction: float = 0.2
-    table_rate: float = 1e-2
-    network_rate: float = 2e-3
-    first_rate_fraction: float = 1.0
-    last_rate_fraction: float = 0.1
-    opacity_weight: float = 1e-3
-    structure_weight: float = 0.0
-    patch_px: int = 32
-    ema_decay: float = 0.95
-    checkpoint_every: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.iterations >= 1, f"iterations must be at least 1, not {self.iterations}")
-        require(1 <= self.frames_per_step <= 256, "frames_per_step must be 1 to 256")
-        require(1 <= self.rays_per_frame <= 65536, "rays_per_frame must be 1 to 65536")
-        require(1 <= self.samples <= 64, f"samples must be 1 to 64, not {self.samples}")
-        require(0.0 <= self.mouth_fraction <= 1.0, "mouth_fraction must be in [0, 1]")
-        require(self.patch_px >= 8, f"patch_px must be at least 8, not {self.patch_px}")
-        require(0.0 <= self.ema_decay < 1.0, "ema_decay must be in [0, 1)")
-
-
-class HeadTrainer:
+class HeadTrainer(ResumableTrainer):
     """Train a talking head on a speaker.
 
     Args:
@@ -104,6 +33,8 @@ class HeadTrainer:
         store: where checkpoints go.
     """
 
+    head: TalkingHead
+
     def __init__(
         self,
         *,
@@ -115,26 +46,22 @@ class HeadTrainer:
         config: HeadTrainingConfig,
         store: CheckpointStore,
     ) -> None:
-        self.head, self.dataset, self.cache, self.config, self.store = head, dataset, cache, config, store
         device = head.device
         self._lips, self._expression = (torch.from_numpy(part).to(device) for part in conditions)
         self._directions = torch.from_numpy(cache.directions()).to(device)
-        self._plate = torch.from_numpy(dataset.plate.reshape(-1, 3).astype(np.float32) / 255).to(device)
         self._sampler = RaySampler(cache, dataset, boxes, config.seed, (process_rank(), process_count()))
-        broadcast_weights(head)
         tables = [p for name, p in head.named_parameters() if name.endswith("table")]
         others = [p for name, p in head.named_parameters() if not name.endswith("table")]
         groups = [{"params": tables, "lr": config.table_rate}, {"params": others, "lr": config.network_rate}]
-        self._optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
-        self._mean = copy.deepcopy(head.state_dict())
-        self._rate_factor, self._rollbacks, self._seconds = 1.0, 0, 0.0
-        self.history: list[dict[str, float]] = []
+        optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        super().__init__(head=head, dataset=dataset, cache=cache, config=config, store=store, optimiser=optimiser)
 
     @classmethod
     def for_model(
         cls, model: SpeakerModel, dataset: PortraitDataset, config: HeadTrainingConfig, store: CheckpointStore, progress: Progress = silent
     ) -> HeadTrainer:
         """The trainer of a speaker's model, on the device the model is on; ``progress`` hears of the shell's maps."""
+        assert isinstance(model.head, TalkingHead), "the model's head listens itself"
         track, shell = dataset.track, model.head.shell
         codes = model.lip_codes.encode(track.mesh_cm, track.shape_cm)
         expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
@@ -150,48 +77,10 @@ class HeadTrainer:
             store=store,
         )
 
-    def train(self, progress: Progress = silent) -> list[dict[str, float]]:
-        """Run to the end, from the newest checkpoint if there is one.
-
-        Returns:
-            The history: one row every 50 steps with step, seconds, loss and psnr.
-
-        Raises:
-            TrainingError: the loss was not a number four times.
-        """
-        config = self.config
-        step = self._resume()
-        started, before = time.perf_counter(), self._seconds
-        sums: dict[str, Tensor] = {}
-        while step < config.iterations:
-            for name, value in self.step(step).items():
-                sums[name] = sums[name] + value if name in sums else value
-            step += 1
-            if step % _LOOK_EVERY == 0 or step % config.checkpoint_every == 0 or step == config.iterations:
-                if not math.isfinite(average_values(sums)["loss"].item()):
-                    step, sums = self._roll_back(step), {}
-                    continue
-                if step % _LOOK_EVERY == 0:
-                    self._average(first=step <= 100)
-            self._seconds = before + time.perf_counter() - started
-            if step % _HISTORY_EVERY == 0 or step == config.iterations:
-                count = (step - 1) % _HISTORY_EVERY + 1
-                means = {name: value.item() / count for name, value in average_values(sums).items()}
-                sums = {}
-                psnr = -10 * math.log10(max(means["mse"], 1e-10))
-                self.history.append({"step": step, "seconds": self._seconds, "psnr": psnr, **means})
-                progress(step, config.iterations, f"loss {means['loss']:.5f}, psnr {psnr:.2f}")
-            if step % config.checkpoint_every == 0 and step < config.iterations:
-                self._save(step)
-        if self._mean:
-            self.head.load_state_dict(self._mean)
-        return self.history
-
     def step(self, step: int) -> dict[str, Tensor]:
         """Take optimiser step number ``step``; returns its losses, still on the device."""
         config = self.config
-        fraction = step / max(1, config.iterations)
-        rate = config.first_rate_fraction * (config.last_rate_fraction / config.first_rate_fraction) ** fraction * self._rate_factor
+        rate = self.rate(step)
         for group, base in zip(self._optimiser.param_groups, (config.table_rate, config.network_rate), strict=True):
             group["lr"] = base * rate
         patches = config.structure_weight > 0 and step % 2 == 1
@@ -228,82 +117,10 @@ class HeadTrainer:
             result["structure"] = structure * 2
         return result
 
+    def conditions(self, frames: Tensor) -> Tensor:
+        """The field's conditions ``[F, channels]`` of frame ids ``[F]``."""
+        return self.head.condition(self._lips[frames], self._expression[frames], self._directions[frames], self.head.appearance[frames])
+
     def _render(self, batch: RayBatch) -> tuple[Tensor, Tensor]:
-        frames = batch.frames
-        condition = self.head.condition(
-            self._lips[frames], self._expression[frames], self._directions[frames], self.head.appearance[frames]
-        )
-        colour, opacity = self.head.rays(self.cache, batch.row, batch.pixel, batch.jitter, condition)
+        colour, opacity = self.head.rays(self.cache, batch.row, batch.pixel, batch.jitter, self.conditions(batch.frames))
         return colour + (1 - opacity) * self._plate[batch.flat], opacity
-
-    def _average(self, *, first: bool) -> None:
-        weight = 1.0 if first else 1.0 - self.config.ema_decay
-        for name, value in self.head.state_dict().items():
-            self._mean[name].lerp_(value, weight)
-
-    def _save(self, step: int) -> None:
-        if process_rank() == 0:
-            self._write(step)
-        wait_for_all()
-
-    def _write(self, step: int) -> None:
-        tensors = {f"head.{name}": value for name, value in self.head.state_dict().items()}
-        tensors |= {f"mean.{name}": value for name, value in self._mean.items()}
-        tensors |= optimiser_tensors(self._optimiser, self.head)
-        state: dict[str, Any] = {
-            "history": self.history,
-            "seconds": self._seconds,
-            "rate_factor": self._rate_factor,
-            "rollbacks": self._rollbacks,
-        }
-        self.store.save(step, tensors, state)
-        self._preview(self.store.folder / "preview.png")
-
-    def _resume(self) -> int:
-        latest = self.store.latest()
-        if latest is None:
-            return 0
-        step, tensors, state = latest
-        parts: dict[str, dict[str, Tensor]] = {"head": {}, "mean": {}}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind in parts:
-                parts[kind][rest] = tensor.to(self.head.device)
-        self.head.load_state_dict(parts["head"])
-        self._mean = parts["mean"]
-        restore_optimiser(self._optimiser, self.head, tensors)
-        self.history, self._seconds = state["history"], state["seconds"]
-        self._rate_factor, self._rollbacks = state["rate_factor"], state["rollbacks"]
-        return step
-
-    def _roll_back(self, step: int) -> int:
-        rollbacks, factor = self._rollbacks + 1, self._rate_factor / 2
-        if rollbacks > _MOST_ROLLBACKS:
-            raise TrainingError(
-                f"the loss is not a number by step {step}, after {_MOST_ROLLBACKS} returns to a good checkpoint with halved rates; "
-                "lower table_rate and network_rate"
-            )
-        resumed = self._resume()
-        if resumed == 0:
-            self._optimiser.state.clear()
-            self.head.load_state_dict(self._mean)
-            self.history = []
-        self._rollbacks, self._rate_factor = rollbacks, factor
-        return resumed
-
-    def _preview(self, path: Path) -> None:
-        """A training frame beside its render, for whoever wants to look while it trains."""
-        size = self.dataset.size_px
-        frame = int(self.dataset.train_ids[len(self.dataset.train_ids) // 2])
-        covered = cv2.resize(self.cache.covered[frame].astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
-        flat = torch.nonzero(torch.from_numpy(covered).to(self.head.device).view(-1))[:, 0]
-        pixel = torch.stack([flat % size, flat // size], dim=1) + 0.5
-        one = torch.tensor([frame], device=self.head.device)
-        condition = self.head.condition(self._lips[one], self._expression[one], self._directions[one], self.head.appearance[one])
-        colour, opacity = self.head.pixels(self.cache, frame, pixel, self.config.samples, condition.detach()).split([3, 1], dim=1)
-        seen = (colour + (1 - opacity) * self._plate[flat]).mul(255).add(0.5).clamp(0, 255)
-        image = self.dataset.frames[frame].reshape(-1, 3).copy()
-        image[flat.cpu().numpy()] = seen.to(torch.uint8).cpu().numpy()
-        side_by_side = np.hstack([self.dataset.frames[frame], image.reshape(size, size, 3)])
-        with whole_file(path) as temporary:
-            cv2.imwrite(str(temporary), cv2.cvtColor(side_by_side, cv2.COLOR_RGB2BGR))

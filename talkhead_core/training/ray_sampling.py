@@ -6,6 +6,7 @@ on the seed and the step alone, so a resumed run draws what an uninterrupted one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +47,14 @@ class RayBatch:
     label: Tensor
 
 
-def mouth_boxes(shell: HeadShell, dataset: PortraitDataset, lip_codes: FloatArray, margin: float = 0.3) -> FloatArray:
-    """Box around the lips of every frame ``[N, 2, 2]`` (low, high corner) in pixels, grown by ``margin`` and two pixels."""
+def mouth_boxes(
+    shell: HeadShell, dataset: PortraitDataset, lip_codes: FloatArray, margin: float = 0.3, vertices: Sequence[int] = LIPS
+) -> FloatArray:
+    """Box around the lips (or other vertices) of every frame ``[N, 2, 2]`` (low, high corner) in pixels, grown by ``margin`` and 2 px."""
     camera, track = dataset.track.camera(dataset.size_px), dataset.track
     boxes = np.empty((len(lip_codes), 2, 2), dtype=np.float32)
     for row, codes in enumerate(lip_codes):
-        lips = camera.project(shell.displaced(codes)[list(LIPS)] @ track.rotation[row].T + track.translation_cm[row])
+        lips = camera.project(shell.displaced(codes)[list(vertices)] @ track.rotation[row].T + track.translation_cm[row])
         low, high = lips.min(axis=0), lips.max(axis=0)
         centre, half = (low + high) / 2, (high - low) / 2 * (1 + margin) + 2
         boxes[row] = centre - half, centre + half
