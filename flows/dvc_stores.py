@@ -18,10 +18,10 @@ import yaml
 
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
+from talkhead_core.safe_yaml import parse_yaml
 
 __all__ = ["References", "Store", "is_of_speaker", "lock_references", "open_stores"]
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PASSWORD = re.compile(r"//[^/@\s]+@")
 _STALE_S = 600.0
 _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -128,7 +128,7 @@ class Store:
     def _record(self, file: str) -> dict[str, Any]:
         try:
             with self._fs.open(file, "rb") as opened:
-                content = yaml.load(opened.read(), Loader=_LOADER)
+                content = parse_yaml(opened.read())
         except yaml.YAMLError:
             return {}
         except Exception as error:
@@ -165,7 +165,7 @@ def lock_references(workspace: Workspace, speaker: str) -> References:
     others: set[str] = set()
     for content in _lock_versions(workspace):
         try:
-            stages = (yaml.load(content, Loader=_LOADER) or {}).get("stages") or {}
+            stages = (parse_yaml(content) or {}).get("stages") or {}
         except (yaml.YAMLError, AttributeError):
             continue
         for entry in stages.values():

@@ -6,15 +6,13 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
+from talkhead_core.safe_yaml import parse_yaml
 from talkhead_core.speakers import read_speakers
 
 __all__ = ["check_free_space", "space_needed"]
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESERVE_BYTES = 200_000_000
 _COPIES = 2  # what a stage writes, and DVC's copy of it in the cache
 _RECORDINGS = 3  # a stage that never ran here: so many times the recording, which is what the largest stage writes
@@ -25,7 +23,7 @@ def space_needed(workspace: Workspace, speaker: str, stages: Sequence[str]) -> i
     lock = workspace.root / "dvc.lock"
     entries: dict[str, Any] = {}
     if lock.is_file():
-        entries = (yaml.load(lock.read_text(encoding="utf-8"), Loader=_LOADER) or {}).get("stages") or {}
+        entries = (parse_yaml(lock.read_text(encoding="utf-8")) or {}).get("stages") or {}
     known = read_speakers(workspace.speakers).get(speaker)
     video = workspace.root / known.video if known else None
     guess = _RECORDINGS * video.stat().st_size if video is not None and video.is_file() else 0

@@ -13,16 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows.object_transfer import download, upload
 from flows.store_settings import SharedStore, shared_store
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
+from talkhead_core.safe_yaml import parse_yaml
 
 __all__ = ["SharedCache"]
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PARALLEL = 8
 
 
@@ -121,7 +119,7 @@ class SharedCache:
     def _entries(self) -> dict[str, Any]:
         """This speaker's stages as ``dvc.lock`` has them."""
         lock = self._workspace.root / "dvc.lock"
-        stages = (yaml.load(lock.read_text(encoding="utf-8"), Loader=_LOADER) or {}).get("stages") or {} if lock.is_file() else {}
+        stages = (parse_yaml(lock.read_text(encoding="utf-8")) or {}).get("stages") or {} if lock.is_file() else {}
         return {name: entry for name, entry in stages.items() if name.endswith(f"@{self._speaker}")}
 
     def _run_file(self, key: str, value: str) -> Path:

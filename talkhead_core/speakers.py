@@ -19,13 +19,12 @@ import yaml
 from talkhead_core.artifacts import write_text
 from talkhead_core.errors import InputError, ParameterError
 from talkhead_core.parameters import merged
+from talkhead_core.safe_yaml import parse_yaml
 
 __all__ = ["Speaker", "check_speaker_name", "read_speakers", "read_yaml", "registered_speaker", "speaker_parameters", "write_speakers"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _HEADER = "# Registered speakers; `talkhead run` adds an entry. profile: size and budget; config: architecture.\n"
-
-_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with libyaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ParameterError: it is not a YAML mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path.name} is not in {path.parent}; run from the talkhead workspace") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
