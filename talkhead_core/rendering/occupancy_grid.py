@@ -104,7 +104,8 @@ class OccupancyGrid(nn.Module):
         positions = (corner + torch.rand(corner.shape, generator=generator, device=device)) / side
         lot = torch.randint(2**31 - 1, (count,), generator=generator, device=device)
         found = density_of(positions, lot).clamp_min(_LEAST)
-        flat[cells] = torch.maximum(flat[cells] * self.config.decay, found)  # of -1 nothing is left
+        flat[cells] = flat[cells] * self.config.decay
+        flat.scatter_reduce_(0, cells, found, "amax")  # of -1 nothing is left; cells drawn twice take the larger, in any order
         self.forget()
 
 
