@@ -229,6 +229,18 @@ def test_every_frame_gets_its_limbs_once_and_in_order(count: int, stride: int) -
         assert limbs.hands[0, 0, 0] == pytest.approx(10.0 * min(index, last), abs=1e-3)
 
 
+def test_a_hand_of_one_detection_alone_is_none() -> None:
+    hand, elsewhere = hand_at((100, 100)), hand_at((700, 100))
+    found = [NO_LIMBS, Limbs(hands=elsewhere[None], arms=NO_LIMBS.arms), NO_LIMBS, NO_LIMBS]
+    found += [Limbs(hands=hand[None] + 10 * index, arms=NO_LIMBS.arms) for index in range(2)]
+    hanging = Limbs(hands=hand[None], arms=arm_of(hand[0] + 200, hand[0], hand[9]))
+    found += [NO_LIMBS, hanging, NO_LIMBS]
+    frames = [np.full((4, 4, 3), index, np.uint8) for index in range(2 * len(found))]
+    limbs = [limbs for _, limbs in with_limbs(iter(frames), lambda image: found[int(image[0, 0, 0]) // 2], 2)]
+    assert [len(part.hands) for part in limbs[::2]] == [0, 0, 0, 0, 1, 1, 0, 1, 0]
+    assert not any(part.any for part in limbs[:7]), "nor is it between"
+
+
 def test_failing_detector_is_heard() -> None:
     def detect(image: np.ndarray) -> Limbs:
         raise RuntimeError("no model")

@@ -8,7 +8,7 @@ import numpy as np
 
 from talkhead_core.types import FloatArray
 
-__all__ = ["NO_LIMBS", "Limbs", "hand_length_px", "limbs_between"]
+__all__ = ["NO_LIMBS", "Limbs", "hand_length_px", "limbs_between", "seen_again"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,18 @@ NO_LIMBS = Limbs(hands=np.zeros((0, 21, 2), np.float32), arms=np.full((2, 3, 2),
 def hand_length_px(hand: FloatArray) -> float:
     """Length of one hand ``[21, 2]``: wrist to the root of the middle finger, doubled, which bent fingers do not change."""
     return 2.0 * float(np.linalg.norm(hand[9] - hand[0]))
+
+
+def seen_again(limbs: Limbs, beside: list[Limbs]) -> Limbs:
+    """``limbs`` without the hands that hang on no arm and that none of the detections ``beside`` it shows nearby; all if there are none.
+
+    The same hand is where its wrist is nearer than two hand lengths.
+    """
+    if not beside or not len(limbs.hands):
+        return limbs
+    wrists = np.concatenate([*(other.hands[:, 0] for other in beside), limbs.arms[np.isfinite(limbs.arms).all(axis=(1, 2)), 1]])
+    kept = [hand for hand in limbs.hands if (np.linalg.norm(wrists - hand[0], axis=1) < 2.0 * hand_length_px(hand)).any()]
+    return Limbs(hands=np.asarray(kept, np.float32).reshape(-1, 21, 2), arms=limbs.arms)
 
 
 def limbs_between(before: Limbs, after: Limbs, share: float) -> Limbs:
