@@ -20,7 +20,7 @@ from flows.run_watch import MOST_RESCHEDULES, ZOMBIE_SECONDS
 __all__ = ["TAG", "set_automations"]
 
 TAG = "talkhead"
-_PAUSE = timedelta(seconds=10)  # the shortest that Prefect takes
+_PAUSE = timedelta(seconds=20)  # on a machine under ten times its load, a worker was seen to take more than 12 s to clear a run away
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
 

@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import psutil
 from prefect import get_client, get_run_logger
+from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run as this_run
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from talkhead_core.errors import TalkheadError
 
@@ -29,7 +32,8 @@ HEARTBEAT_SECONDS = 30.0
 ZOMBIE_SECONDS = 150.0
 SECONDS_ALONE = 100.0  # longer than the minute that a server on SQLite may wait for its own database
 _SECONDS_BETWEEN_LOOKS = 5.0
-_SECONDS_TO_ANSWER = 8.0  # a network that swallows everything must not hold up the watch
+# A network that swallows everything lets nobody connect; a server that is overloaded answers late, but answers.
+_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER = 8.0, 30.0
 _EXIT_CODE = 75  # what sendmail and its kin call "try again later"
 
 
@@ -58,14 +62,21 @@ def watched_run() -> Iterator[None]:
 
 
 def _watch(run_id: str, run_count: int, stop: threading.Event, logger: Any) -> None:
-    heard_s = time.monotonic()
+    # Prefect's own repetitions, with ever longer pauses, may go on for longer than the server waits before it calls a run dead
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        _look_again_and_again(run_id, run_count, stop, logger)
+
+
+def _look_again_and_again(run_id: str, run_count: int, stop: threading.Event, logger: Any) -> None:
+    heard_s, why = time.monotonic(), "nothing"
     while not stop.wait(_SECONDS_BETWEEN_LOOKS):
+        left_s = heard_s + SECONDS_ALONE - time.monotonic()
+        if left_s <= 0:
+            _end(logger, f"no answer of the server for {SECONDS_ALONE:.0f} s ({why})")
         try:
-            with get_client(httpx_settings={"timeout": _SECONDS_TO_ANSWER}, sync_client=True) as client:
-                found = client.read_flow_run(run_id)  # type: ignore[arg-type]
+            found = _ask_for(run_id, left_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, the server did not answer
-            if time.monotonic() - heard_s > SECONDS_ALONE:
-                _end(logger, f"no answer of the server for {SECONDS_ALONE:.0f} s ({type(error).__name__})")
+            why = type(error).__name__
             continue
         heard_s = time.monotonic()
         state = found.state
@@ -73,6 +84,13 @@ def _watch(run_id: str, run_count: int, stop: threading.Event, logger: Any) -> N
             if stop.is_set():
                 return
             _end(logger, f"the server has given up this run (state {state.name if state else 'none'}, run {found.run_count})")
+
+
+def _ask_for(run_id: str, left_s: float) -> FlowRun:
+    """The run, if the server tells of it in time."""
+    timeout = httpx.Timeout(min(_SECONDS_TO_ANSWER, left_s), connect=min(_SECONDS_TO_CONNECT, left_s))
+    with get_client(httpx_settings={"timeout": timeout}, sync_client=True) as client:
+        return client.read_flow_run(run_id)  # type: ignore[arg-type]
 
 
 def _end(logger: Any, why: str) -> None:

@@ -20,7 +20,7 @@ from flows.child_process import child_environment
 from tests.toy_workspace import make_toy_workspace
 
 # Waiting takes most of these tests' time; what is looked at more often comes no other way about.
-_IMPATIENCE = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
+_IMPATIENCE = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
 
 __all__ = ["ask", "run_deployment", "server_up", "task_states", "wait_for", "without_prefect"]
 
