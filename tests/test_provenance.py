@@ -89,6 +89,7 @@ ATTACKS = {
     "half the size": ("-vf", "scale=iw/2:ih/2", "-crf", "20"),
     "five per cent cropped": ("-vf", "crop=iw*0.95:ih*0.95:iw*0.03:ih*0.01", "-crf", "20"),
     "cropped and brought back": ("-vf", "crop=iw*0.95:ih*0.95,scale=256:256", "-crf", "20"),
+    "cropped, halved, crf 28": ("-vf", "crop=244:244:8:3,scale=122:122", "-crf", "28"),
     "another shape": ("-vf", "scale=320:180", "-crf", "20"),
     "brighter": ("-vf", "eq=brightness=0.1:contrast=1.1", "-crf", "20"),
     "half the rate": ("-r", "12.5", "-crf", "20"),
@@ -115,6 +116,18 @@ def test_what_bears_no_mark_is_not_accused() -> None:
         for frame in frames[::5]:
             detector.add(frame)
         assert max(detector.verdict(f"key {number}").score for number in range(8)) < THRESHOLD
+
+
+def test_the_mark_is_where_the_picture_is_smooth_and_keeps_its_energy() -> None:
+    """What is busy is marked less, what is smooth more; and the strengths follow when the picture changes."""
+    busy = np.random.default_rng(0).integers(0, 256, (256, 128, 3)).astype(np.uint8)
+    left = np.hstack([busy, np.full_like(busy, 128)])
+    watermark, energies = Watermark(256, 256), []
+    for frame in [left] * 3 + [left[:, ::-1]] * 200:
+        difference = np.square(watermark.marked(frame).astype(int) - frame)
+        assert 0.9 < difference.mean() <= 1.4
+        energies.append((difference[:, :128].mean(), difference[:, 128:].mean()))
+    assert energies[0][1] > 3 * energies[0][0] and energies[-1][0] > 3 * energies[-1][1]
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import scipy.fft
 
-from talkhead_core.provenance.watermark import DEFAULT_KEY, GRID, band_pass, key_pattern
+from talkhead_core.provenance.watermark import DEFAULT_KEY, GRID, band_pass, detail_of, grid_brightness, key_pattern
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["THRESHOLD", "WatermarkDetector", "WatermarkVerdict", "watermark_in"]
@@ -26,9 +26,8 @@ THRESHOLD = 6.5
 _KEPT = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85)  # how much of the width, and of the height, a crop may have left
 _SURFACE = 320  # the pattern, stretched for the smallest crop, fits in without wrapping round
 _SLACK = 2  # cells of play beyond the shifts that a crop allows
-_DETAIL_CELLS, _NEIGHBOURHOOD_CELLS, _LEAST_VARIANCE = 4.0, 3.0, 1.0
+_LEAST_VARIANCE = 1.0
 _SPECTRUM_CYCLES = 6.0
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +58,7 @@ class WatermarkDetector:
 
     def add(self, frame: Image) -> None:
         """Look at a frame, RGB ``[H, W, 3]`` uint8."""
-        luma = np.asarray(frame.astype(np.float32) @ _LUMA)
-        shrinks = luma.shape[0] > GRID or luma.shape[1] > GRID
-        grid = cv2.resize(luma, (GRID, GRID), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-        detail = grid - cv2.GaussianBlur(grid, (0, 0), _DETAIL_CELLS)
-        spread = cv2.GaussianBlur(np.abs(detail), (0, 0), _NEIGHBOURHOOD_CELLS)
+        detail, spread = detail_of(grid_brightness(frame))
         self._sum += detail / (spread * spread + _LEAST_VARIANCE)
         self._frames += 1
 
