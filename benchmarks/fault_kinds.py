@@ -21,10 +21,10 @@ import psutil
 from flows.child_process import child_environment
 from flows.stage_graph import read_stage_graph
 
-__all__ = ["FAULTS", "LONGEST_RUN_S", "MISSED", "Fault", "Subject", "needs_results", "talkhead_run"]
+__all__ = ["FAULTS", "LONGEST_RUN_S", "MISSED", "NOTHING", "Fault", "Subject", "needs_results", "talkhead_run"]
 
 LONGEST_RUN_S = 1800.0
-MISSED = "missed"
+MISSED, NOTHING = "missed", "nothing there"
 
 
 Fault = Callable[[Path, "Subject", int, random.Random], tuple[str, int | None]]
@@ -62,8 +62,9 @@ def talkhead_run(root: Path, speaker: str, environment: dict[str, str], **option
 
 def _killed(which: str, number: int = signal.SIGKILL) -> Fault:
     def fault(root: Path, subject: Subject, before: int, chance: random.Random) -> tuple[str, int | None]:
-        process = talkhead_run(root, subject.speaker, subject.environment, stderr=subprocess.DEVNULL)
-        moment = _random_moment(root, subject, before, chance, process)
+        shutil.rmtree(root / ".talkhead" / "logs", ignore_errors=True)  # of an earlier run: they tell when a stage begins
+        process = talkhead_run(root, subject.speaker, subject.environment, stderr=subprocess.DEVNULL, preexec_fn=_heed_interrupts)
+        moment = _random_moment(root, subject, chance, process)
         try:
             top = psutil.Process(process.pid)
             victims = _victims(top, which)
@@ -73,22 +74,28 @@ def _killed(which: str, number: int = signal.SIGKILL) -> Fault:
         except psutil.NoSuchProcess:
             victims = []
         if process.poll() is not None or not victims:
-            return f"{MISSED}: the run had ended", process.wait(120)
+            return f"{MISSED}: the run had ended", process.wait(LONGEST_RUN_S)
         names = [_name(victim) for victim in victims]
         for victim in victims:
             try:
                 os.kill(victim.pid, number)
             except ProcessLookupError:
                 continue
-        return f"{', '.join(names)} {moment}", process.wait(120)
+        return f"{', '.join(names)} {moment}", process.wait(LONGEST_RUN_S)
 
     return fault
 
 
-def _random_moment(root: Path, subject: Subject, before: int, chance: random.Random, process: subprocess.Popen[bytes]) -> str:
+def _heed_interrupts() -> None:
+    """A shell's background jobs, such as this benchmark may be, ignore them, and hand that on to their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _random_moment(root: Path, subject: Subject, chance: random.Random, process: subprocess.Popen[bytes]) -> str:
     """Wait until a stage that is drawn has begun, and a little longer; however slow everything is, the run is at work then."""
-    stages = [node.name for node in read_stage_graph(root)][before:]
-    stage, later_s = chance.choice([None, *stages]), chance.uniform(0.0, 1.0)
+    outputs = {node.name: [root / path.replace("${key}", subject.speaker) for path in node.outputs] for node in read_stage_graph(root)}
+    to_run = [name for name, paths in outputs.items() if not all(path.exists() for path in paths)]
+    stage, later_s = chance.choice([None, *to_run]), chance.uniform(0.0, 1.0)
     log = root / ".talkhead" / "logs" / subject.speaker / f"{stage}.log"
     while stage is not None and not log.exists() and process.poll() is None:
         time.sleep(0.02)
@@ -149,7 +156,7 @@ def _any_file(folder: Path, chance: random.Random) -> Path | None:
 def _spoiled(path: Path | None, root: Path, chance: random.Random) -> str:
     """Other bytes, fewer, or none."""
     if path is None:
-        return "nothing there"
+        return NOTHING
     content = path.read_bytes()
     path.chmod(0o644)
     how = chance.choice(["flipped", "cut short", "emptied"])
@@ -161,7 +168,7 @@ def _spoiled(path: Path | None, root: Path, chance: random.Random) -> str:
 
 def _removed(path: Path | None, root: Path) -> str:
     if path is None:
-        return "nothing there"
+        return NOTHING
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     return f"{path.relative_to(root)} removed"
 
@@ -174,7 +181,7 @@ def _stage_folder(root: Path, chance: random.Random) -> Path | None:
 def _spoiled_object_and_artifact(root: Path, chance: random.Random) -> str:
     artifact = _any_file(root / "data", chance)
     if artifact is None:
-        return "nothing there"
+        return NOTHING
     digest = hashlib.md5(artifact.read_bytes(), usedforsecurity=False).hexdigest()
     cached = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
     return f"{_removed(artifact, root)}, {_spoiled(cached if cached.is_file() else None, root, chance)}"

@@ -1,11 +1,11 @@
-"""Faults, one at a time, at random moments of a run; then the same command again, which must end as if nothing had happened.
+"""Faults at random moments of a run and between runs; then the same command again, which must end as if nothing had happened.
 
-    python -m benchmarks.faults --count 100 [--seed 0] [--real] [--results FILE.json]
+    python -m benchmarks.faults --count 200 [--in-a-row 4] [--seed 0] [--real] [--results FILE.json]
 
-Each fault starts from a copy of a workspace in which some of the stages have run, lets `talkhead run` work on the rest, and
-strikes. Survived means: the next `talkhead run` ends well, every artifact is byte for byte that of an undisturbed run, `dvc status`
-is clean, no process and no half-written file is left. Artifacts that differ between two undisturbed runs, because they hold times
-or signatures, are named and only have to be there.
+Faults strike several in a row: a copy of a workspace in which some of the stages have run is spoiled, run and killed, run and killed
+again, and only then left alone. Survived means: the next `talkhead run` ends well, every artifact is byte for byte that of an
+undisturbed run, `dvc status` is clean, no process and no half-written file is left. Artifacts that differ between two undisturbed
+runs, because they hold times or signatures, are named and only have to be there.
 
 The graph, DVC and the command line are the real ones. Without ``--real`` the stages are small stand-ins that hash what they read;
 with it they are the real stages at the smoke profile, on the demo speaker.
@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, MISSED, Subject, needs_results, talkhead_run
+from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, MISSED, NOTHING, Subject, needs_results, talkhead_run
 from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
 from flows.child_process import child_environment
@@ -48,12 +48,12 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one fault; ``problems`` is empty when it was survived."""
+    """What became of faults in a row, joined by ``" + "``; ``problems`` is empty when all were survived."""
 
     kind: str
     seed: int
     stages_before: int
-    detail: str
+    details: list[str]
     disturbed_code: int | None
     problems: list[str]
 
@@ -74,8 +74,17 @@ def strike(subject: Subject, kind: str, seed: int, folder: Path) -> Outcome:
         if again != 0:
             problems.append(f"the next run failed: {said.read().decode(errors='replace').strip().splitlines()[-1:]}")
     problems += differences(root, subject)
-    detail, code = "; ".join(detail for detail, _ in told), told[-1][1]
-    return Outcome(kind=kind, seed=seed, stages_before=before, detail=detail, disturbed_code=code, problems=problems)
+    details, code = [detail for detail, _ in told], told[-1][1]
+    return Outcome(kind=kind, seed=seed, stages_before=before, details=details, disturbed_code=code, problems=problems)
+
+
+def rows_of(kinds: list[str], count: int, in_a_row: int, seed: int) -> list[str]:
+    """``count`` faults, every kind as often as the others (within one), in a random order and in rows of ``in_a_row``."""
+    drawn = (kinds * (count // len(kinds) + 1))[:count]
+    random.Random(seed).shuffle(drawn)
+    rows = [drawn[start : start + in_a_row] for start in range(0, count, in_a_row)]
+    # a half-written file lies where a stage was killed, so in one that is still to be run: nothing may run before it is put there
+    return [" + ".join(sorted(row, key=lambda kind: kind != "half-written file")) for row in rows]
 
 
 def differences(root: Path, subject: Subject) -> list[str]:
@@ -149,16 +158,21 @@ def tables(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = []
     for title, run in results["runs"].items():
-        outcomes = [one for one in run["outcomes"] if not one["detail"].startswith(MISSED)]
-        lines += [f"### {title}: {sum(not one['problems'] for one in outcomes)} of {len(outcomes)} survived (seed {run['seed']})", ""]
+        struck = [
+            (kind, detail, not outcome["problems"])
+            for outcome in run["outcomes"]
+            for kind, detail in zip(outcome["kind"].split(" + "), outcome["details"], strict=True)
+            if not detail.startswith((MISSED, NOTHING))
+        ]
+        survived = sum(well for _, _, well in struck)
+        lines += [f"### {title}: {survived} of {len(struck)} survived, in {len(run['outcomes'])} rows (seed {run['seed']})", ""]
         lines += ["| fault | tried | survived | such as |", "|---|---|---|---|"]
         for kind in FAULTS:
-            tried = [one for one in outcomes if one["kind"] == kind]
+            tried = [(detail, well) for name, detail, well in struck if name == kind]
             if tried:
-                survived = sum(not one["problems"] for one in tried)
-                lines.append(f"| {kind} | {len(tried)} | {survived} | {tried[0]['detail'][:90].replace('|', '/')} |")
-        lines += ["", *(f"- not survived: {one['kind']}, seed {one['seed']} ({one['detail']}): {'; '.join(one['problems'][:3])}"
-                        for one in outcomes if one["problems"])]  # fmt: skip
+                lines.append(f"| {kind} | {len(tried)} | {sum(well for _, well in tried)} | {tried[0][0][:90].replace('|', '/')} |")
+        lines += ["", *(f"- not survived: {one['kind']}, seed {one['seed']} ({'; '.join(one['details'])}): {'; '.join(one['problems'][:3])}"
+                        for one in run["outcomes"] if one["problems"])]  # fmt: skip
         if run["unstable"]:
             lines += ["", f"Not the same in two undisturbed runs, and only checked to be there: {', '.join(run['unstable'])}."]
         lines += [""]
@@ -169,6 +183,7 @@ def main() -> None:
     """Try many faults, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--in-a-row", type=int, default=4, help="how many faults strike one workspace before it is left alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", action="store_true")
     parser.add_argument("--minutes", type=float, default=600.0, help="stop early")
@@ -183,13 +198,12 @@ def main() -> None:
         subject = (real_stages if arguments.real else stand_ins)(folder, [0, 5, 9, 12, 15])
         run = {"seed": arguments.seed, "outcomes": [], "unstable": sorted(subject.unstable), "machine": describe_machine()}
         results["runs"]["the real stages, smoke profile" if arguments.real else "stand-ins for the stages"] = run
-        kinds = list(FAULTS)
-        for number in range(arguments.count):
+        for number, kind in enumerate(rows_of(list(FAULTS), arguments.count, arguments.in_a_row, arguments.seed)):
             if time.monotonic() > deadline:
                 break
-            outcome = strike(subject, kinds[number % len(kinds)], arguments.seed + number // len(kinds), folder / "struck")
+            outcome = strike(subject, kind, arguments.seed + number, folder / "struck")
             run["outcomes"].append(asdict(outcome))
-            print(f"{number + 1:>4} {outcome.kind}: {outcome.detail}: {'; '.join(outcome.problems) or 'survived'}", flush=True)
+            print(f"{number + 1:>4} {outcome.kind}: {'; '.join(outcome.details)}: {outcome.problems or 'survived'}", flush=True)
             write_json(arguments.results, results)
     if DOCUMENT.exists() and arguments.results == RESULTS:
         before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
