@@ -4,9 +4,9 @@
 
 ``DIR`` is a workspace with a trained speaker. The batch goes through `talkhead dub --manifest`, the long dub through
 `python -m tasks.dub`, with the speech repeated to the length asked for. Every second the memory, the open files and the processes of
-the whole family are noted. Flat means: the median of the last quarter is within 10 % of that of the second quarter. Leaked means:
-there are more open files at the end of the batch than after its first tenth, or a process or a temporary file is left.
-Writes ``benchmarks/results/soak.json``.
+the whole family, and the temporary files, are noted. The verdict is one of slopes (Theil-Sen, after the first quarter, in which things
+are loaded): flat means that the rest of the run added less than a tenth, or less than two (files, processes, MiB). Leaked means: a
+process or a temporary file is left at the end. Writes ``benchmarks/results/soak.json`` and ``docs/soak.md`` with its plot.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ from typing import Any
 
 import numpy as np
 import psutil
+import scipy.stats
 
 from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
+from benchmarks.soak_page import table, write_page
 from flows.child_process import child_environment
 from talkhead_core.artifacts import write_json
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio, write_audio
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "soak.json"
-MOST_GROWTH = 1.1
+QUANTITIES = ("memory_mib", "open_files", "processes", "temporary_files")
+_MOST_GROWTH, _MOST_ADDED = 0.1, 2.0
+_MOST_POINTS, _FEWEST_SAMPLES = 300, 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +46,31 @@ class Course:
 
     seconds: list[float] = field(default_factory=list)
     memory_mib: list[float] = field(default_factory=list)
-    own_files: list[int] = field(default_factory=list)
+    open_files: list[int] = field(default_factory=list)
     processes: list[int] = field(default_factory=list)
+    temporary_files: list[int] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """Medians of the second and the last quarter, and the most there was."""
-        quarter = max(1, len(self.seconds) // 4)
-        found: dict[str, Any] = {"samples": len(self.seconds), "seconds": round(self.seconds[-1], 1) if self.seconds else 0.0}
-        for name in ("memory_mib", "own_files", "processes"):
-            values = getattr(self, name)
-            if values:
-                early, late = float(np.median(values[quarter : 2 * quarter] or values)), float(np.median(values[-quarter:]))
-                found[name] = {"second_quarter": round(early, 1), "last_quarter": round(late, 1), "most": round(float(max(values)), 1)}
-        memory = found.get("memory_mib")
-        found["flat"] = memory is not None and memory["last_quarter"] <= MOST_GROWTH * memory["second_quarter"]
+        """For each quantity: the median, the most, the slope after the first quarter, and whether it is flat; and some of the samples."""
+        found: dict[str, Any] = {"seconds": round(self.seconds[-1], 1) if self.seconds else 0.0, "samples": len(self.seconds)}
+        quarter, stride = len(self.seconds) // 4, max(1, len(self.seconds) // _MOST_POINTS)
+        minutes = np.array(self.seconds[quarter:]) / 60
+        for name in QUANTITIES:
+            values = np.array(getattr(self, name)[quarter:], float)
+            if len(values) < _FEWEST_SAMPLES:
+                continue
+            slope, _, low, high = (float(value) for value in scipy.stats.theilslopes(values, minutes))
+            median = max(float(np.median(values)), 1.0)
+            added = slope * (minutes[-1] - minutes[0])
+            found[name] = {
+                "median": round(float(np.median(values)), 1),
+                "most": round(float(max(getattr(self, name))), 1),
+                "slope_per_minute": round(slope, 3),
+                "slope_ci95": [round(low, 3), round(high, 3)],
+                "growth": round(float(added / median), 4),
+                "flat": bool(added < max(_MOST_GROWTH * median, _MOST_ADDED)),
+            }
+        found["course"] = {name: [round(value, 1) for value in getattr(self, name)[::stride]] for name in ("seconds", *QUANTITIES)}
         return found
 
 
@@ -69,13 +84,14 @@ def watched(command: Sequence[str | Path], root: Path) -> tuple[int, Course]:
         while process.poll() is None:
             try:
                 family = [top, *top.children(recursive=True)]
-                memory = sum(one.memory_info().rss for one in family) / 2**20
-                course.own_files.append(top.num_fds())
+                memory, files = sum(one.memory_info().rss for one in family) / 2**20, sum(one.num_fds() for one in family)
             except psutil.Error:
                 continue  # one of them has just ended
             course.seconds.append(time.monotonic() - started)
             course.memory_mib.append(memory)
+            course.open_files.append(files)
             course.processes.append(len(family))
+            course.temporary_files.append(len(temporary_files(root)))
             time.sleep(1.0)
         if process.returncode != 0:
             said.seek(0)
@@ -114,9 +130,7 @@ def batch(root: Path, speaker: str, audio: Path, count: int, out: Path) -> dict[
     command = [sys.executable, "-m", "flows.command_line", "dub", "--manifest", out / "batch.csv", "--out", out / "dubs"]
     code, course = watched(command, root)
     made = len(list((out / "dubs").glob("*.mp4")))
-    tenth = max(1, len(course.own_files) // 10)
-    leaked = bool(course.own_files) and max(course.own_files[-tenth:]) > max(course.own_files[:tenth]) + 2
-    return {"asked": count, "made": made, "exit_code": code, "files_leaked": leaked, "left": left_behind(root, before), **course.summary()}
+    return {"asked": count, "made": made, "exit_code": code, "left": left_behind(root, before), **course.summary()}
 
 
 def long_dub(root: Path, speaker: str, audio: Path, minutes: float, out: Path) -> dict[str, Any]:
@@ -149,8 +163,9 @@ def main() -> None:
         if arguments.minutes:
             results["long"] = long_dub(root, arguments.speaker, arguments.audio, arguments.minutes, Path(name))
     write_json(arguments.results, results)
-    for kind in ("batch", "long"):
-        print(kind, results.get(kind))
+    if arguments.results == RESULTS:
+        write_page(results)
+    print(table(results))
 
 
 if __name__ == "__main__":
