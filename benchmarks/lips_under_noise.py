@@ -101,13 +101,14 @@ def _figures(columns: dict[str, np.ndarray], fps: float) -> dict[str, Any]:
     }
 
 
-def _noises(folders: list[Path]) -> dict[str, FloatArray]:
+def noises_in(folders: list[Path]) -> dict[str, FloatArray]:
+    """The noise of every pair in the folders, by name."""
     pairs = {name: pair for folder in folders for name, pair in suffixed_pairs(folder)["noisy"].items()}
     sounds = {name: (read_audio(clean), read_audio(noisy)) for name, (clean, noisy) in pairs.items()}
     return {name: noisy[: len(clean)] - clean[: len(noisy)] for name, (clean, noisy) in sounds.items()}
 
 
-def _with_noise(speech: FloatArray, noise: FloatArray, snr_db: float) -> FloatArray:
+def with_noise(speech: FloatArray, noise: FloatArray, snr_db: float) -> FloatArray:
     """Noise laid end to end over the speech, at a ratio of mean powers."""
     long = np.tile(noise, -(-len(speech) // len(noise)))[: len(speech)]
     gain = np.sqrt(np.mean(speech**2) / np.mean(long**2) * 10 ** (-snr_db / 10))
@@ -129,7 +130,7 @@ def _measured(root: Path, name: str, noises: dict[str, FloatArray], ratios_db: l
     measure(speech, None, None)
     for ratio_db in ratios_db:
         for noise, sound in noises.items():
-            measure(_with_noise(speech, sound, ratio_db), noise, ratio_db)
+            measure(with_noise(speech, sound, ratio_db), noise, ratio_db)
     return {"frames": len(speaker.dataset.held_out_ids), "size_px": speaker.model.size_px, "rows": rows}
 
 
@@ -159,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--speaker", action="append", help="a trained speaker; demo when left out")
     parser.add_argument("--snr-db", type=float, nargs="+", default=[10.0, 5.0, 0.0])
     arguments = parser.parse_args(argv)
-    noises = _noises(arguments.noises)
+    noises = noises_in(arguments.noises)
     result = read_json(RESULT) if RESULT.is_file() else {"speakers": {}}
     result |= {"machine": describe_machine(), "noises": sorted(noises)}
     for name in arguments.speaker or ["demo"]:

@@ -164,7 +164,7 @@ def trainer_of(config: str, folder: Path, perceptual: PerceptualLoss | None = No
     dataset, model, speech = parts or speaker_parts(config)
     stage, kind = ("train_fine", TrainFineConfig) if fine else ("train_coarse", TrainCoarseConfig)
     settings = section(config, stage, kind, "smoke")
-    head = {"iterations": 40, "frames_per_step": 8, "rays_per_frame": 32, "checkpoint_every": 20, **changes}
+    head = {"iterations": 24, "frames_per_step": 8, "rays_per_frame": 32, "checkpoint_every": 10, **changes}
     return RegionAwareTrainer.for_model(
         model, dataset, speech, dataclasses.replace(settings.head, **head), settings.losses, CheckpointStore(folder), perceptual
     )
@@ -227,7 +227,7 @@ def test_a_killed_training_resumes_to_the_same_bits(fine: bool, tmp_path: Path) 
     step = killed.step
 
     def kill(number: int) -> dict[str, torch.Tensor]:
-        if number == 27:
+        if number == 17:
             raise KeyboardInterrupt
         return step(number)
 
@@ -238,7 +238,7 @@ def test_a_killed_training_resumes_to_the_same_bits(fine: bool, tmp_path: Path) 
     history = again.train()
     for (name, expected), actual in zip(whole.head.state_dict().items(), again.head.state_dict().values(), strict=True):
         assert torch.equal(expected, actual), name
-    assert history[-1]["step"] == 40 and ("gradient" in history[-1]) == fine
+    assert history[-1]["step"] == 24 and ("gradient" in history[-1]) == fine
     assert (tmp_path / "killed" / "preview.png").exists()
 
 
