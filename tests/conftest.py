@@ -25,8 +25,8 @@ _FIRST = (
 )
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy, torch and numba are loaded; stages that tests start inherit it
-    for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(_variable, "1")
+    for _variable, _value in {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}.items():
+        os.environ.setdefault(_variable, _value)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a shell's background job: tests that interrupt a run would wait in vain
     signal.signal(signal.SIGINT, signal.default_int_handler)
