@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from talkhead_core.artifacts import read_json, write_arrays, write_json
+from talkhead_core.consent import Consent, statement_hash, write_consent
 from talkhead_core.media.audio_file import write_audio
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.rendering.region_aware_head import RegionAwareHead
@@ -61,7 +62,9 @@ def workspace(root: Path, config: str) -> Path:
     write_arrays(folder / "track_head" / "track.safetensors", rows)
     write_arrays(folder / "speech_features" / "features.safetensors", {"frame_id": frame_id, "features": _features()})
     write_audio(folder / "extract_audio" / "audio.wav", 0.1 * np.sin(np.arange(count * 640) / 20))
-    write_json(folder / "ingest" / "ingest.json", {})
+    write_json(folder / "ingest" / "ingest.json", {"source": {"sha256": "0" * 64}})
+    agreed = Consent(who="nobody", purpose="tests", given_on="2025-01-01", statement_sha256=statement_hash("yes"), synthetic=True)
+    write_consent(folder / "raw" / "consent.json", agreed)
     return folder
 
 
