@@ -164,7 +164,7 @@ def _figures(run: BenchmarkRun, prepared: BenchmarkRun) -> dict[str, Any]:
             | {"ci95": {key: [_rounded(end) for end in ends] for key, ends in figures.get("ci95", {}).items()}}
             for name, figures in metrics["comparisons"].items()
         },
-        "not_available": metrics["not_available"],
+        "not_available": {name: reason.replace(f"{run.root}/", "") for name, reason in metrics["not_available"].items()},
         "steps": {stage: int(history["step"].max()) for stage, history in histories.items()},
         "training_minutes": round(sum(float(history["seconds"].max()) for history in histories.values()) / 60, 2),
         "training_stages_wall_minutes": round(run.seconds(list(TRAINING)) / 60, 2),
