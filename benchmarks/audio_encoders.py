@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.lips_under_noise import noises_in, with_noise
+from benchmarks.document_section import write_section
 from benchmarks.machine import describe_machine
-from talkhead_core.artifacts import read_json, write_json, write_text
+from benchmarks.noisy_speech import noises_in, with_noise
+from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.audio.features import SpeechFeaturesConfig, channel_statistics, create_features, normalise
 from talkhead_core.audio.loudness import normalise_loudness
 from talkhead_core.encoders.audio_attention import ATTENTION_AFTER, ATTENTION_BEFORE, AudioAttention
@@ -35,7 +36,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RESULT = REPOSITORY / "benchmarks" / "results" / "audio_encoders.json"
 DOCUMENT = REPOSITORY / "docs" / "model.md"
 ENCODERS = ("fc", "fc_res_block")
-_BEGIN, _END = "<!-- audio encoders: begin -->", "<!-- audio encoders: end -->"
 _CODES, _FRAMES_A_STEP, _RATE = 8, 16, 1e-3
 
 
@@ -145,8 +145,7 @@ def main() -> None:
         "speakers": speakers,
     }
     write_json(RESULT, result)
-    text = DOCUMENT.read_text()
-    write_text(DOCUMENT, text[: text.index(_BEGIN) + len(_BEGIN)] + "\n" + table(result) + "\n" + text[text.index(_END) :])
+    write_section(DOCUMENT, table(result), "audio encoders")
     print(table(result))
 
 

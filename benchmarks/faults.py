@@ -27,6 +27,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.document_section import write_section
 from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, MISSED, NOTHING, Subject, needs_results, talkhead_run
 from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
@@ -34,7 +35,7 @@ from flows.child_process import child_environment
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import reproduce
 from flows.workspace import Workspace
-from talkhead_core.artifacts import read_json, write_json, write_text
+from talkhead_core.artifacts import read_json, write_json
 from tests.real_workspace import make_workspace
 from tests.toy_workspace import add_speaker, make_toy_workspace
 
@@ -43,7 +44,6 @@ __all__ = ["FAULTS", "Outcome", "Subject", "strike"]
 _ALL_STAGES = 15
 RESULTS = REPOSITORY / "benchmarks" / "results" / "faults.json"
 DOCUMENT = REPOSITORY / "docs" / "faults.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +206,7 @@ def main() -> None:
             print(f"{number + 1:>4} {outcome.kind}: {'; '.join(outcome.details)}: {outcome.problems or 'survived'}", flush=True)
             write_json(arguments.results, results)
     if DOCUMENT.exists() and arguments.results == RESULTS:
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(DOCUMENT, f"{before}{BEGIN}\n{tables(results)}\n{END}{rest.partition(END)[2]}")
+        write_section(DOCUMENT, tables(results))
 
 
 if __name__ == "__main__":

@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from benchmarks.document_section import write_section
 from benchmarks.machine import describe_machine
-from talkhead_core.artifacts import read_arrays, read_json, write_json, write_text
+from benchmarks.noisy_speech import noises_in, with_noise
+from talkhead_core.artifacts import read_arrays, read_json, write_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
 from talkhead_core.audio.features import SpeechFeaturesConfig, create_features
 from talkhead_core.audio.features.normalisation import TrainingStatistics, driving_features
 from talkhead_core.media.audio_file import read_audio
-from talkhead_core.metrics.bootstrap import BlockBootstrap
 from talkhead_core.metrics.landmark_scores import landmark_columns
 from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
-from talkhead_core.metrics.speech import suffixed_pairs
+from talkhead_core.metrics.summary import summarise_protocol
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.portrait_dataset import PortraitDataset
@@ -38,9 +40,9 @@ from tasks.stage import Stage
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULT = REPOSITORY / "benchmarks" / "results" / "lips_under_noise.json"
 DOCUMENT = REPOSITORY / "docs" / "denoising.md"
-_BEGIN, _END = "<!-- lips under noise: begin -->", "<!-- lips under noise: end -->"
 _METHODS = ("none", "mss", "auto")
 _LANDMARKER = "mediapipe_face_mesh"
+_FIGURES = ("mouth_opening_r", "mouth_opening_sd_ratio", "lmd_px512")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,43 +79,12 @@ class _Speaker:
                 head = self.renderer.head(track.rotation[frame], track.translation_cm[frame], codes[frame], expression[frame])
                 yield head.over(behind, dataset.frames[frame].astype(np.float32) / 255)
 
-        columns = landmark_columns(self.reference, found_landmarks(rendered(), _LANDMARKER), LMD_SIZE_PX)
-        return _figures(columns, float(dataset.fps))
-
-
-def _figures(columns: dict[str, np.ndarray], fps: float) -> dict[str, Any]:
-    mouth, reference, distance = columns["mouth_opening"], columns["mouth_opening_reference"], columns["lmd_px512"]
-    bootstrap = BlockBootstrap(len(mouth), fps)
-    found = np.isfinite(mouth) & np.isfinite(reference)
-    own, wanted = np.where(found, mouth, np.nanmean(mouth)), np.where(found, reference, np.nanmean(reference))
-
-    def correlation(indices: np.ndarray) -> np.ndarray:
-        a, b = own[indices], wanted[indices]
-        a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
-        return np.asarray((a * b).sum(axis=-1) / np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1)))
-
-    return {
-        "mouth_opening_r": round(float(correlation(np.arange(len(own)))), 3),
-        "mouth_opening_r_ci95": [round(end, 3) for end in bootstrap.interval(correlation) or ()],
-        "mouth_opening_sd_ratio": round(float(own.std() / wanted.std()), 3),
-        "lmd_px512": round(float(np.nanmean(distance)), 3),
-        "lmd_px512_ci95": [round(end, 3) for end in bootstrap.mean_interval(distance) or ()],
-    }
-
-
-def noises_in(folders: list[Path]) -> dict[str, FloatArray]:
-    """The noise of every pair in the folders, by name."""
-    pairs = {name: pair for folder in folders for name, pair in suffixed_pairs(folder)["noisy"].items()}
-    sounds = {name: (read_audio(clean), read_audio(noisy)) for name, (clean, noisy) in pairs.items()}
-    return {name: noisy[: len(clean)] - clean[: len(noisy)] for name, (clean, noisy) in sounds.items()}
-
-
-def with_noise(speech: FloatArray, noise: FloatArray, snr_db: float) -> FloatArray:
-    """Noise laid end to end over the speech, at a ratio of mean powers."""
-    long = np.tile(noise, -(-len(speech) // len(noise)))[: len(speech)]
-    gain = np.sqrt(np.mean(speech**2) / np.mean(long**2) * 10 ** (-snr_db / 10))
-    mixed = speech + gain * long
-    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), dtype=np.float32)
+        points = found_landmarks(rendered(), _LANDMARKER)
+        columns = pd.DataFrame({"frame_id": dataset.held_out_ids, **landmark_columns(self.reference, points, LMD_SIZE_PX)})
+        figures = summarise_protocol(columns, float(dataset.fps))
+        return {name: round(figures[name], 3) for name in _FIGURES} | {
+            f"{name}_ci95": [round(end, 3) for end in figures["ci95"].get(name, ())] for name in ("mouth_opening_r", "lmd_px512")
+        }
 
 
 def _measured(root: Path, name: str, noises: dict[str, FloatArray], ratios_db: list[float]) -> dict[str, Any]:
@@ -166,9 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in arguments.speaker or ["demo"]:
         result["speakers"][name] = _measured(arguments.workspace, name, noises, arguments.snr_db)
         write_json(RESULT, result)
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    write_text(DOCUMENT, f"{before}{_BEGIN}\n{table(result)}\n{_END}{rest.partition(_END)[2]}")
+    write_section(DOCUMENT, table(result), "lips under noise")
     return 0
 
 

@@ -24,15 +24,16 @@ from typing import Any
 
 import psutil
 
+from benchmarks.document_section import write_section
 from benchmarks.local_services import missing_programs
 from benchmarks.machine import describe_machine
 from benchmarks.machine_network import cannot_make_networks, machine_network
 from benchmarks.machine_promises import kept_promises, takeover, timings
 from benchmarks.machine_site import Site, say, set_up, until
-from benchmarks.many_machines_table import BEGIN, DOCUMENT, END, RESULTS, tables
+from benchmarks.many_machines_table import DOCUMENT, RESULTS, tables
 from benchmarks.speakers_for_machines import SPEECH
 from benchmarks.stage_watch import StageWatch
-from talkhead_core.artifacts import write_json, write_text
+from talkhead_core.artifacts import write_json
 
 _STILL_S = 1800.0  # with no stage beginning or ending anywhere: longer than a dead machine goes unnoticed on a host that is overloaded
 
@@ -182,8 +183,7 @@ def _keep(figures: dict[str, Any], out: Path) -> None:
     results[figures["stages"]] = figures
     write_json(out, results)
     if out.resolve() == RESULTS and DOCUMENT.is_file():
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(DOCUMENT, f"{before}{BEGIN}\n{tables(results)}\n{END}{rest.partition(END)[2]}")
+        write_section(DOCUMENT, tables(results))
 
 
 if __name__ == "__main__":

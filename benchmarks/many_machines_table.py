@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BEGIN", "DOCUMENT", "END", "RESULTS", "tables"]
+__all__ = ["DOCUMENT", "RESULTS", "tables"]
 
 RESULTS = Path(__file__).with_name("results") / "many_machines.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "many_machines.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 _KINDS = {"toy": "Stand-ins for the stages", "smoke": "Real stages, smoke profile"}
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.document_section import write_section
 from benchmarks.prepared_speaker import REPOSITORY
-from talkhead_core.artifacts import read_json, write_text
+from talkhead_core.artifacts import read_json
 
 __all__ = ["tables"]
-
-_BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def tables(results: dict[str, Any]) -> str:
@@ -57,9 +56,7 @@ def main(document: Path = REPOSITORY / "docs" / "kernels.md") -> None:
     """Rewrite the part between the markers."""
     found = sorted((REPOSITORY / "benchmarks" / "results").glob("nerf_core_*.json"))
     body = "\n\n".join(tables(read_json(path)) for path in found)
-    before, _, rest = document.read_text(encoding="utf-8").partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    write_text(document, f"{before}{_BEGIN}\n{body}\n{_END}{after}")
+    write_section(document, body)
 
 
 if __name__ == "__main__":

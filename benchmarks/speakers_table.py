@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.document_section import empty_section, write_section
 from talkhead_core.artifacts import read_json, write_text
 
 __all__ = ["tables", "write_table"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-_BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 _INTRODUCTION = f"""# Quality under equal time
 
 `make benchmark CLIPS=folder CONSENT="who, what for"` makes this table on any folder of clips. Every figure stands under its protocol
 ([evaluation.md](evaluation.md)); brackets are 95 % intervals over frames, not over seeds.
 
-{_BEGIN}
-{_END}
+{empty_section()}
 """
 _HEAD_COLUMNS = (
     ("psnr_head", "PSNR head, dB", 2),
@@ -79,10 +78,9 @@ def tables(results: Mapping[str, Any]) -> str:
 
 def write_table(results: Mapping[str, Any], document: Path) -> None:
     """Rewrite the part between the markers; the rest of the document stays."""
-    text = document.read_text(encoding="utf-8") if document.is_file() else _INTRODUCTION
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    write_text(document, f"{before}{_BEGIN}\n{tables(results)}\n{_END}{after}")
+    if not document.is_file():
+        write_text(document, _INTRODUCTION)
+    write_section(document, tables(results))
 
 
 def _figure(figures: Mapping[str, Any], key: str, digits: int) -> str:

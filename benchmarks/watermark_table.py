@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.document_section import write_section
 from benchmarks.prepared_speaker import REPOSITORY
-from talkhead_core.artifacts import write_text
 
 __all__ = ["tables", "write_into_document"]
 
 DOCUMENT = REPOSITORY / "docs" / "provenance.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def write_into_document(results: dict[str, Any]) -> None:
     """Put the tables in their place in the document, if there is one."""
     if DOCUMENT.exists():
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(DOCUMENT, f"{before}{BEGIN}\n{tables(results)}\n{END}{rest.partition(END)[2]}")
+        write_section(DOCUMENT, tables(results))
 
 
 def tables(results: dict[str, Any]) -> str:

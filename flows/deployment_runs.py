@@ -85,14 +85,15 @@ def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
 
 def _ask_for(deployment: str, parameters: dict[str, Any], key: str) -> Any:
     """The run with this key, made by the first of these requests that gets through."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempt = 1
+    while True:
         try:
             return run_deployment(deployment, parameters=parameters, timeout=0, tags=[TAG], idempotency_key=key)
         except httpx.HTTPError:
             if attempt == _ATTEMPTS:
                 raise
-            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
-    raise AssertionError
+        attempt += 1
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
 
 def _read(ids: list[UUID]) -> list[FlowRun]:

@@ -26,7 +26,9 @@ def add_extras(
         weights: the folder of the weight store.
     """
     error = SyncError(weights)
-    for probe, suffix in ((rendered, ""), (reference, "_reference")):
+    if error.not_available:
+        missing |= dict.fromkeys(LSE, error.not_available)
+    for probe, suffix in ((rendered, ""), (reference, "_reference")) if error.not_available is None else ():
         found = error.of(probe)
         if isinstance(found, str):
             missing |= {f"{name}{suffix}": found for name in LSE}

@@ -27,14 +27,17 @@ class SyncError:
 
     Args:
         weights: the folder of the weight store.
+
+    Attributes:
+        not_available: why there can be none, whatever the video; None where SyncNet is here.
     """
 
     def __init__(self, weights: Path) -> None:
-        self._error: LipSyncError | str
+        self.not_available: str | None = None
         try:
-            self._error = load_lip_sync_error(weights)
+            self._error: LipSyncError | None = load_lip_sync_error(weights)
         except NotAvailableError as reason:
-            self._error = str(reason)
+            self._error, self.not_available = None, str(reason)
 
     def of(self, probe: VideoProbe, audio: Path | None = None) -> dict[str, float] | str:
         """``lse_d``, ``lse_c`` and ``lse_offset_frames`` of a video, or why there are none.
@@ -43,8 +46,8 @@ class SyncError:
             probe: of the video.
             audio: what it says, from its first frame on; its own sound when None.
         """
-        if isinstance(self._error, str):
-            return self._error
+        if self._error is None:
+            return str(self.not_available)
         try:
             sound = read_audio(audio) if audio else read_audio_span(probe.path, probe.start_s, probe.duration_s)
         except FootageError as reason:

@@ -53,13 +53,7 @@ class HeadFieldConfig:
     @property
     def layout(self) -> HashLayout:
         """The hash grid's sizes."""
-        return HashLayout(
-            levels=self.levels,
-            features=self.features,
-            base_resolution=self.base_resolution,
-            finest_resolution=self.finest_resolution,
-            log2_entries=self.log2_entries,
-        )
+        return HashLayout.of(self)
 
     @property
     def condition_channels(self) -> int:

@@ -62,13 +62,7 @@ class RegionAwareFieldConfig:
     @property
     def layout(self) -> HashLayout:
         """The hash grid's sizes."""
-        return HashLayout(
-            levels=self.levels,
-            features=self.features,
-            base_resolution=self.base_resolution,
-            finest_resolution=self.finest_resolution,
-            log2_entries=self.log2_entries,
-        )
+        return HashLayout.of(self)
 
     @property
     def condition_channels(self) -> int:
@@ -121,13 +115,11 @@ class RegionAwareField(nn.Module):
             condition: ``[frames, condition_channels]``.
             frame: ``[S]``, the row of ``condition`` of each point.
         """
-        config = self.config
         encoded = self.encoder(points)
-        audio, eyes, individual = condition.index_select(0, frame).split([config.audio, config.eyes, config.individual], dim=1)
+        audio, eyes, individual = self._parts(condition, frame)
         to_audio, to_eyes = self.attention(encoded)
-        output = self.density(torch.cat([encoded, audio * to_audio, eyes * to_eyes], dim=1))
-        density = torch.exp(output[:, 0].float().clamp(-12.0, 11.0))
-        seen = torch.cat([spherical_harmonics(direction), output[:, 1:], individual], dim=1)
+        density, geometry = self._shape(encoded, audio * to_audio, eyes * to_eyes)
+        seen = torch.cat([spherical_harmonics(direction), geometry, individual], dim=1)
         colour = torch.sigmoid(self.colour(seen).float()) * 1.002 - 0.001
         # what the field cannot explain is learned apart: the residual would be hidden if the grid could answer it with blur
         uncertainty = nn.functional.softplus(self.uncertainty(encoded.detach()).float())[:, 0]
@@ -136,11 +128,19 @@ class RegionAwareField(nn.Module):
 
     def density_of(self, points: Tensor, condition: Tensor, frame: Tensor) -> Tensor:
         """Density alone ``[S]``, for the occupancy grid."""
-        audio, eyes, _ = condition.index_select(0, frame).split([self.config.audio, self.config.eyes, self.config.individual], dim=1)
+        audio, eyes, _ = self._parts(condition, frame)
         encoded = self.encoder(points)
         to_audio, to_eyes = self.attention(encoded)
-        output = self.density(torch.cat([encoded, audio * to_audio, eyes * to_eyes], dim=1))
-        return torch.exp(output[:, 0].float().clamp(-12.0, 11.0))
+        return self._shape(encoded, audio * to_audio, eyes * to_eyes)[0]
+
+    def _parts(self, condition: Tensor, frame: Tensor) -> tuple[Tensor, ...]:
+        """Audio code, eyes and individual code of each point."""
+        return condition.index_select(0, frame).split([self.config.audio, self.config.eyes, self.config.individual], dim=1)
+
+    def _shape(self, encoded: Tensor, audio: Tensor, eyes: Tensor) -> tuple[Tensor, Tensor]:
+        """Density ``[S]`` and the numbers for the colour network ``[S, geometry]``, of attended audio and eyes."""
+        output = self.density(torch.cat([encoded, audio, eyes], dim=1))
+        return torch.exp(output[:, 0].float().clamp(-12.0, 11.0)), output[:, 1:]
 
 
 def perceptron(inputs: int, outputs: int, hidden: int, layers: int) -> nn.Sequential:

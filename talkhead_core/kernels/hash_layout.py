@@ -7,7 +7,7 @@ one owns ``2^log2_entries`` and is indexed by the hash of Instant-NGP.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,11 @@ class HashLayout:
         require(1 <= self.features <= 8, f"features must be 1 to 8, not {self.features}")
         require(2 <= self.base_resolution <= self.finest_resolution, "base_resolution must be 2 to finest_resolution")
         require(8 <= self.log2_entries <= 24, f"log2_entries must be 8 to 24, not {self.log2_entries}")
+
+    @classmethod
+    def of(cls, sizes: object) -> HashLayout:
+        """The layout of a field's configuration, which names these five sizes among its own."""
+        return cls(**{field.name: getattr(sizes, field.name) for field in fields(cls)})
 
     @property
     def largest_level(self) -> int:

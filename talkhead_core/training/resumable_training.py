@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ class HeadTrainingConfig:
         require(0.0 <= self.ema_decay < 1.0, "ema_decay must be in [0, 1)")
 
 
-class ResumableTrainer:
+class ResumableTrainer(ABC):
     """Train a head on a speaker; what one step is, a subclass says in :meth:`step`.
 
     Args:
@@ -112,13 +113,13 @@ class ResumableTrainer:
         self._rate_factor, self._rollbacks, self._seconds = 1.0, 0, 0.0
         self.history: list[dict[str, float]] = []
 
+    @abstractmethod
     def step(self, step: int) -> dict[str, Tensor]:
         """Take optimiser step number ``step``; returns its losses, ``loss`` and ``mse`` among them, still on the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def conditions(self, frames: Tensor) -> Tensor:
         """The field's conditions ``[F, channels]`` of frame ids ``[F]``."""
-        raise NotImplementedError
 
     def rate(self, step: int) -> float:
         """What the learning rates are multiplied by at a step: exponential from the first to the last fraction."""
