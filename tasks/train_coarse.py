@@ -22,6 +22,7 @@ from talkhead_core.training.checkpoints import CheckpointStore, signature
 from talkhead_core.training.head_training import HeadTrainer, HeadTrainingConfig
 from talkhead_core.training.lip_training import LipTrainingConfig, predict_lip_codes, train_lip_encoder
 from talkhead_core.training.perceptual_loss import perceptual_loss
+from talkhead_core.training.photometric_poses import PoseRefinementConfig
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.training.region_aware_losses import RegionAwareLossConfig
 from talkhead_core.training.region_aware_training import RegionAwareTrainer
@@ -45,6 +46,7 @@ class TrainCoarseConfig:
         lips: training of the lip encoder.
         region_aware: parts of the papers' head.
         losses: what its training minimises.
+        poses: how our own head's training refines the tracked poses.
         upper_face_codes: how many codes eyes and brows get.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
@@ -57,6 +59,7 @@ class TrainCoarseConfig:
     lips: LipTrainingConfig = dataclasses.field(default_factory=LipTrainingConfig)
     region_aware: RegionAwareHeadConfig = dataclasses.field(default_factory=RegionAwareHeadConfig)
     losses: RegionAwareLossConfig = dataclasses.field(default_factory=RegionAwareLossConfig)
+    poses: PoseRefinementConfig = dataclasses.field(default_factory=PoseRefinementConfig)
     upper_face_codes: int = 6
     device: str = "auto"
 
@@ -67,7 +70,7 @@ def run(stage: Stage) -> None:
     dataset = load_dataset(stage, config.size_px)
     features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
     model = initial_model(dataset, features, config, stage)
-    train_head(stage, model, dataset, config.head, training_device(config.device), config.losses)
+    train_head(stage, model, dataset, config.head, training_device(config.device), config.losses, config.poses)
 
 
 def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage) -> SpeakerModel:
@@ -146,6 +149,7 @@ def train_head(
     config: HeadTrainingConfig,
     device: torch.device,
     losses: RegionAwareLossConfig,
+    poses: PoseRefinementConfig,
 ) -> None:
     """Train the head of ``model``, of either kind, and write the stage's outputs; also serves ``train_fine``."""
     inputs = [stage.inputs("ingest") / "clip.mkv", stage.inputs("track_head") / "track.safetensors", stage.inputs("segment") / "labels.mkv"]
@@ -166,8 +170,8 @@ def train_head(
             model.to(device), dataset, features, config, losses, CheckpointStore(folder / run_id), perceptual, progress
         )
     else:
-        run_id = signature(*parts, *inputs)
-        trainer = HeadTrainer.for_model(model.to(device), dataset, config, CheckpointStore(folder / run_id), progress)
+        run_id = signature(*parts, dataclasses.asdict(poses), *inputs)
+        trainer = HeadTrainer.for_model(model.to(device), dataset, config, CheckpointStore(folder / run_id), progress, poses)
     history = trainer.train(progress)
     if not is_first_process():
         return

@@ -12,7 +12,6 @@ from talkhead_core.media.frame_access import FrameAccess
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.rendering.held_out import nearest_pose, wrong_audio_ids
-from talkhead_core.rendering.pose_replay import longest_shot, mirrored_frames
 from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
 
 
@@ -32,21 +31,12 @@ def test_frames_come_back_by_id_in_any_order(tmp_path) -> None:
             frames[200]
 
 
-def test_mirrored_frames_neither_jump_nor_freeze() -> None:
-    ids = mirrored_frames(10, 15, 23)
-    assert ids[:10].tolist() == [10, 11, 12, 13, 14, 13, 12, 11, 10, 11]
-    assert set(np.abs(np.diff(ids))) == {1}
-    assert mirrored_frames(3, 4, 5).tolist() == [3] * 5
-
-
-def test_replay_keeps_to_the_longest_shot_without_gaps() -> None:
-    usable = np.ones(100, bool)
-    assert longest_shot([(0, 20), (20, 100)], usable) == (20, 100)
-    usable[60:70] = False  # the face was gone
-    assert longest_shot([(0, 20), (20, 100)], usable) == (20, 60)
-    usable[:] = True
-    usable[60:62] = False  # two interpolated frames break nothing
-    assert longest_shot([(0, 20), (20, 100)], usable) == (20, 100)
+def test_between_two_frames_lies_their_mix(tmp_path) -> None:
+    numbered_video(tmp_path / "v.mkv", 60)
+    with FrameAccess(tmp_path / "v.mkv") as frames:
+        np.testing.assert_array_equal(frames.at(50.0), frames[50])
+        between = np.rint(0.75 * frames[20].astype(float) + 0.25 * frames[21])
+        assert np.abs(frames.at(20.25) - between).max() <= 1
 
 
 def test_the_mouth_closes_in_silence_and_opens_before_speech() -> None:

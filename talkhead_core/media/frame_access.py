@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+import cv2
 
 from talkhead_core.errors import FootageError
 from talkhead_core.media.container import open_video
@@ -49,6 +50,15 @@ class FrameAccess:
             self._decode_until(frame_id)
         self._kept.move_to_end(frame_id)
         return self._kept[frame_id]
+
+    def at(self, position: float) -> Image:
+        """The picture at a position that may lie between two frames: their mix."""
+        before = int(position)
+        share = position - before
+        if share == 0:
+            return self[before]
+        first, second = self[before], self[before + 1]
+        return cv2.addWeighted(first, 1.0 - share, second, share, 0.0)  # type: ignore[return-value]
 
     def _decode_until(self, frame_id: int) -> None:
         if self._next is None or not self._next <= frame_id < self._next + 50:

@@ -21,13 +21,14 @@ from talkhead_core.fields.head_field import HeadFieldConfig
 from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
 from talkhead_core.parameters import from_mapping
 from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig
+from talkhead_core.rendering.pose_correction import corrected_poses
 from talkhead_core.rendering.region_aware_head import RegionAwareHead, RegionAwareHeadConfig
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.types import FloatArray
 
 __all__ = ["SpeakerModel"]
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass
@@ -78,6 +79,12 @@ class SpeakerModel:
     def standardised(self, expression: FloatArray) -> FloatArray:
         """Expression ``[frames, E]`` with the training frames' mean and spread removed."""
         return np.clip((expression - self.expression_mean) / self.expression_std, -8.0, 8.0).astype(np.float32)
+
+    def poses(self, rotation: FloatArray, translation_cm: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Tracked poses ``[N, 3, 3]``, ``[N, 3]`` of the recording's frames as training refined them; held-out frames keep theirs."""
+        if isinstance(self.head, RegionAwareHead):
+            return rotation, translation_cm
+        return corrected_poses(rotation, translation_cm, self.head.pose_correction.cpu().numpy())
 
     def shell_codes(self, lip_codes: FloatArray, expression: FloatArray) -> FloatArray:
         """The codes that move the shell ``[frames, L + U]``: lips, then upper face.

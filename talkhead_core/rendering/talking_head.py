@@ -31,14 +31,17 @@ class TalkingHead(nn.Module):
     Args:
         shell: the person's shell.
         config: sizes of the field.
-        frames: number of frames that own an appearance code.
+        frames: number of frames that own an appearance code and a correction of their tracked pose.
     """
+
+    pose_correction: Tensor
 
     def __init__(self, shell: HeadShell, config: HeadFieldConfig, frames: int) -> None:
         super().__init__()
         self.shell, self.config = shell, config
         self.field = HeadField(config)
         self.appearance = nn.Parameter(torch.zeros(frames, config.appearance))
+        self.register_buffer("pose_correction", torch.zeros(frames, 6))  # as rendering.pose_correction reads it
 
     @property
     def device(self) -> torch.device:

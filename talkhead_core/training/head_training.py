@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from talkhead_core.progress import Progress, silent
+from talkhead_core.rendering.pose_correction import corrected_poses
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.training.checkpoints import CheckpointStore
-from talkhead_core.training.data_parallel import average_gradients, process_count, process_rank
+from talkhead_core.training.data_parallel import average_gradients, broadcast, process_count, process_rank
+from talkhead_core.training.photometric_poses import PoseRefinementConfig, refined_corrections
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.training.ray_sampling import RayBatch, RaySampler, mouth_boxes
 from talkhead_core.training.resumable_training import HeadTrainingConfig, ResumableTrainer
@@ -31,6 +33,7 @@ class HeadTrainer(ResumableTrainer):
         boxes: mouth boxes ``[N, 2, 2]``.
         config: how.
         store: where checkpoints go.
+        poses: how the frames' poses are refined on the way; None: not at all.
     """
 
     head: TalkingHead
@@ -45,8 +48,11 @@ class HeadTrainer(ResumableTrainer):
         boxes: FloatArray,
         config: HeadTrainingConfig,
         store: CheckpointStore,
+        poses: PoseRefinementConfig | None = None,
     ) -> None:
         device = head.device
+        self._poses = poses
+        self._refine_before = set(poses.steps(config.iterations)) if poses is not None else set()
         self._lips, self._expression = (torch.from_numpy(part).to(device) for part in conditions)
         self._directions = torch.from_numpy(cache.directions()).to(device)
         self._sampler = RaySampler(cache, dataset, boxes, config.seed, (process_rank(), process_count()))
@@ -58,7 +64,13 @@ class HeadTrainer(ResumableTrainer):
 
     @classmethod
     def for_model(
-        cls, model: SpeakerModel, dataset: PortraitDataset, config: HeadTrainingConfig, store: CheckpointStore, progress: Progress = silent
+        cls,
+        model: SpeakerModel,
+        dataset: PortraitDataset,
+        config: HeadTrainingConfig,
+        store: CheckpointStore,
+        progress: Progress = silent,
+        poses: PoseRefinementConfig | None = None,
     ) -> HeadTrainer:
         """The trainer of a speaker's model, on the device the model is on; ``progress`` hears of the shell's maps."""
         assert isinstance(model.head, TalkingHead), "the model's head listens itself"
@@ -75,10 +87,13 @@ class HeadTrainer(ResumableTrainer):
             boxes=mouth_boxes(shell, dataset, shell_codes),
             config=config,
             store=store,
+            poses=poses,
         )
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Take optimiser step number ``step``; returns its losses, still on the device."""
+        if step in self._refine_before:
+            self._refine_poses()
         config = self.config
         rate = self.rate(step)
         for group, base in zip(self._optimiser.param_groups, (config.table_rate, config.network_rate), strict=True):
@@ -120,6 +135,25 @@ class HeadTrainer(ResumableTrainer):
     def conditions(self, frames: Tensor) -> Tensor:
         """The field's conditions ``[F, channels]`` of frame ids ``[F]``."""
         return self.head.condition(self._lips[frames], self._expression[frames], self._directions[frames], self.head.appearance[frames])
+
+    def _refine_poses(self) -> None:
+        assert self._poses is not None
+        every = torch.arange(len(self.dataset.frames), device=self.head.device)
+        with torch.no_grad():
+            found = refined_corrections(self.head, self.cache, self.dataset, self.conditions(every), self._poses)
+            self.head.pose_correction.copy_(torch.from_numpy(found))
+            broadcast(self.head.pose_correction)  # sums on a GPU may differ in their last bits
+            self._mean["pose_correction"].copy_(self.head.pose_correction)
+        self._use_corrections()
+
+    def _resume(self) -> int:
+        step = super()._resume()
+        self._use_corrections()
+        return step
+
+    def _use_corrections(self) -> None:
+        track = self.dataset.track
+        self.cache.set_poses(*corrected_poses(track.rotation, track.translation_cm, self.head.pose_correction.cpu().numpy()))
 
     def _render(self, batch: RayBatch) -> tuple[Tensor, Tensor]:
         colour, opacity = self.head.rays(self.cache, batch.row, batch.pixel, batch.jitter, self.conditions(batch.frames))
