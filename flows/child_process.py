@@ -34,18 +34,19 @@ def child_environment() -> dict[str, str]:
 
 
 @contextmanager
-def started(command: Sequence[str | Path], root: Path) -> Iterator[subprocess.Popen[str]]:
+def started(command: Sequence[str | Path], root: Path, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
     """``command`` at work in ``root``, stdout and stderr in one pipe; its process group has ended when the block ends.
 
     Args:
         command: program and arguments; never a shell line.
         root: the working directory.
+        stdin: as for ``subprocess.Popen``.
     """
     process = subprocess.Popen(  # noqa: S603
         [str(part) for part in command],
         cwd=root,
         env=child_environment(),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

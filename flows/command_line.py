@@ -13,6 +13,7 @@ from flows.command_output import JsonOption, tell
 from flows.consent_commands import consent_command, forget_command
 from flows.dataset_commands import export_command, import_command
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
+from flows.dub_process import DubProcess
 from flows.dubbing import DubFrame, dub, dub_all, dub_if_changed, read_manifest
 from flows.evaluation_commands import add_evaluation_commands
 from flows.model_commands import CommercialSafeOption, models, refuse_non_commercial
@@ -231,8 +232,9 @@ def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], ou
     bring_up_to_date(workspace, speaker, display.show)
     if read_history(workspace, speaker) is not None:  # who runs it by hand wants what it makes
         make_version_workspace(workspace, speaker, add_version(workspace, speaker, "talkhead run"))
-    for audio, target in targets:
-        dub_if_changed(workspace, speaker, audio, target, display.show)
+    with DubProcess() as process:
+        for audio, target in targets:
+            dub_if_changed(workspace, speaker, audio, target, display.show, process=process)
     return [target for _, target in targets]
 
 

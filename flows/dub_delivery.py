@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.dub_batch import BatchRow, is_remote
 from flows.dub_destinations import SIGNATURE_KEY, page_of, record_destination
+from flows.dub_process import DubProcess
 from flows.dubbing import dub, dub_if_changed, dub_signature
 from flows.object_store import ObjectStore, ObjectUri
 from flows.object_transfer import download, download_if_changed, upload
@@ -18,16 +19,23 @@ __all__ = ["deliver_dub", "fetch_delivery"]
 
 
 def deliver_dub(
-    workspace: Workspace, store: ObjectStore, row: BatchRow, show: Callable[[StageEvent], None], *, timeout_s: float | None = None
+    workspace: Workspace,
+    store: ObjectStore,
+    row: BatchRow,
+    show: Callable[[StageEvent], None],
+    *,
+    timeout_s: float | None = None,
+    process: DubProcess | None = None,
 ) -> None:
-    """Make the dub of ``row`` and put it in its place; tells ``Unchanged`` when one made from the same is there.
+    """Make the dub of ``row``, in ``process`` where one is given, and put it in its place; tells ``Unchanged`` when one made from the
+    same is there.
 
     Raises:
         TalkheadError: the speech cannot be read, the speaker is not trained or has not agreed, or the dub failed.
     """
     audio = _speech(workspace, store, row)
     if not is_remote(row.out):
-        dub_if_changed(workspace, row.speaker, audio, Path(row.out), show, timeout_s=timeout_s)
+        dub_if_changed(workspace, row.speaker, audio, Path(row.out), show, timeout_s=timeout_s, process=process)
         return
     uri = ObjectUri.parse(row.out)
     signature = dub_signature(workspace, row.speaker, audio) if audio.is_file() else ""
@@ -39,7 +47,7 @@ def deliver_dub(
     page = video.with_suffix(".html")
     video.parent.mkdir(parents=True, exist_ok=True)
     try:
-        dub(workspace, row.speaker, audio, video, show, timeout_s=timeout_s)
+        dub(workspace, row.speaker, audio, video, show, timeout_s=timeout_s, process=process)
         record_destination(workspace, row.speaker, uri, signature)
         if page.is_file():
             upload(store, page, page_of(uri), metadata={SIGNATURE_KEY: signature})

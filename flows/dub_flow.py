@@ -19,6 +19,7 @@ from flows.code_version import check_code_version, code_version
 from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dub_batch import BatchRow, batch_rows, grouped, is_remote
 from flows.dub_delivery import deliver_dub, fetch_delivery
+from flows.dub_process import DubProcess
 from flows.dub_results import DubRow, write_results
 from flows.gpu_slots import gpu_slot
 from flows.model_versions import read_history
@@ -82,9 +83,9 @@ def talkhead_dub(
             write_results(workspace, out, list(results.values()))
 
         if this_deployment.id is None:  # nobody to give shares to: they are dubbed here
-            for share in shares.values():
-                for row in share:
-                    state, error = _dub_here(workspace, row, timeout_s)
+            with DubProcess() as process:
+                for row in (row for share in shares.values() for row in share):
+                    state, error = _dub_here(workspace, row, timeout_s, process)
                     results[row.out] = DubRow(row=row, state=state, error=error)
         else:
             asked = {
@@ -119,22 +120,22 @@ def talkhead_dub_share(speaker: str, rows: list[dict[str, str]], code: str | Non
             with workspace.locked(f"run-{speaker}"):
                 restore_results(workspace, speaker)
         table = []
-        for entry in rows:
-            row = BatchRow(**entry)
-            state, error = _dub_here(workspace, row, timeout_s)
-            table.append({"speaker": row.speaker, "audio": row.audio, "out": row.out, "result": state, "error": error or ""})
-            if state != "Failed":
-                place = row.out if is_remote(row.out) else Path(row.out).resolve().as_uri()
-                create_link_artifact(place, link_text=Path(row.out).name, key=artifact_key("dub", speaker, Path(row.out).stem))
+        with DubProcess() as process:
+            for row in (BatchRow(**entry) for entry in rows):
+                state, error = _dub_here(workspace, row, timeout_s, process)
+                table.append({"speaker": row.speaker, "audio": row.audio, "out": row.out, "result": state, "error": error or ""})
+                if state != "Failed":
+                    place = row.out if is_remote(row.out) else Path(row.out).resolve().as_uri()
+                    create_link_artifact(place, link_text=Path(row.out).name, key=artifact_key("dub", speaker, Path(row.out).stem))
         create_table_artifact(table, key=artifact_key("dubs", speaker), description=f"Dubs of {speaker}")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=1, retry_delay_seconds=5, retry_condition_fn=worth_retrying, tags=["gpu"])
-def dub_row(row: BatchRow, timeout_s: float | None) -> State[Any]:
-    """Make one dub, unless it is there."""
+def dub_row(row: BatchRow, timeout_s: float | None, process: DubProcess) -> State[Any]:
+    """Make one dub in ``process``, unless it is there."""
     workspace = Workspace.here()
     with StageListener(f"dub {Path(row.out).stem}", row.speaker) as listener, gpu_slot(needed=True):
-        deliver_dub(workspace, object_store(workspace), row, listener, timeout_s=timeout_s)
+        deliver_dub(workspace, object_store(workspace), row, listener, timeout_s=timeout_s, process=process)
     return Completed(name=listener.outcome, message=row.out)
 
 
@@ -144,9 +145,9 @@ def _at_first(row: BatchRow, *, known: bool) -> DubRow:
     )
 
 
-def _dub_here(workspace: Workspace, row: BatchRow, timeout_s: float | None) -> tuple[str, str | None]:
+def _dub_here(workspace: Workspace, row: BatchRow, timeout_s: float | None, process: DubProcess) -> tuple[str, str | None]:
     name = f"dub {Path(row.out).stem}"
-    future: Any = dub_row.with_options(name=name, task_run_name=name).submit(row, timeout_s)
+    future: Any = dub_row.with_options(name=name, task_run_name=name).submit(row, timeout_s, process)
     future.wait()
     if future.state.is_completed():
         return str(future.state.name), None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from flows.dub_process import DubProcess, DubSource
 from flows.manifest import manifest_lines
 from flows.model_versions import is_trained, read_history, trained_outputs
-from flows.stage_runs import Outcome, StageEvent, StageFailedError, run_task
+from flows.stage_runs import Outcome, StageEvent
 from flows.version_workspace import workspace_in_use
 from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json, write_json
@@ -56,10 +58,19 @@ def dub(
     options: Sequence[str] = (),
     *,
     timeout_s: float | None = None,
+    process: DubProcess | None = None,
 ) -> None:
-    """Make the speaker say ``audio`` in a process of its own, with the model version in use, and write the dub's page beside it.
+    """Make the speaker say ``audio``, with the model version in use, and write the dub's page beside it.
 
-    ``options`` are further ones of ``tasks.dub``. A page that cannot be written is said and leaves the dub alone.
+    Args:
+        workspace: where.
+        speaker: a trained speaker.
+        audio: the speech.
+        out: the video to write.
+        show: called with every event.
+        options: of ``tasks.dub_requests``.
+        timeout_s: the longest that the dub may take; None: for ever.
+        process: where to work, for one dub after another; one of its own by default.
 
     Raises:
         TalkheadError: the speaker is not trained or has not agreed, or the dub failed.
@@ -68,15 +79,14 @@ def dub(
     read_consent(workspace.stage_folder(speaker, "raw") / "consent.json", speaker).check(speaker)
     if not audio.is_file():
         raise InputError(f"{audio}: {'is not a file' if audio.exists() else 'does not exist'}; give a sound file")
-    source, _ = workspace_in_use(workspace, speaker)
-    if not is_trained(source, speaker):
+    place, _ = workspace_in_use(workspace, speaker)
+    if not is_trained(place, speaker):
         raise InputError(f"speaker {speaker!r} is not trained yet; run 'talkhead run --speaker {speaker}'")
-    made_from: list[str | Path] = ["--speaker", speaker, "--audio", audio.resolve()]
-    run_task(source, "dub", [*made_from, "--out", out.resolve(), *options], show, timeout_s=timeout_s)
-    try:
-        run_task(source, "report_dub", [*made_from, "--video", out.resolve()], show, timeout_s=timeout_s)
-    except StageFailedError as error:
-        show(StageEvent(stage="report_dub", line=str(error)))
+    signature = _source_signature(workspace, speaker, options)
+    source = DubSource(root=place.root, speaker=speaker, options=tuple(options), signature=signature)
+    with ExitStack() as stack:
+        at_work = process or stack.enter_context(DubProcess())
+        at_work.dub(source, audio, out, show, timeout_s=timeout_s)
 
 
 def dub_if_changed(
@@ -88,6 +98,7 @@ def dub_if_changed(
     options: Sequence[str] = (),
     *,
     timeout_s: float | None = None,
+    process: DubProcess | None = None,
 ) -> None:
     """As :func:`dub`, but leave ``out`` alone when it was made from the same speech, model, parameters, options and code."""
     record = workspace.private / "dubs" / f"{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]}.json"
@@ -95,7 +106,7 @@ def dub_if_changed(
     if out.is_file() and record.is_file() and read_json(record) == {"signature": signature, "out_sha256": _sha256(out)}:
         show(StageEvent(stage="dub", outcome=Outcome.UNCHANGED))
         return
-    dub(workspace, speaker, audio, out, show, options, timeout_s=timeout_s)
+    dub(workspace, speaker, audio, out, show, options, timeout_s=timeout_s, process=process)
     write_json(record, {"signature": signature, "out_sha256": _sha256(out)})
 
 
@@ -120,6 +131,12 @@ def read_manifest(manifest: Path, folder: Path) -> list[ManifestRow]:
 
 def dub_signature(workspace: Workspace, speaker: str, audio: Path, options: Sequence[str] = ()) -> str:
     """A hash of all that a dub is made from: speech, model in use, parameters, options and code; the same on every machine."""
+    made_from = _source_signature(workspace, speaker, options)
+    return hashlib.sha256(f"{made_from} {_sha256(audio)}".encode()).hexdigest()  # not its name, which differs between machines
+
+
+def _source_signature(workspace: Workspace, speaker: str, options: Sequence[str]) -> str:
+    """All of it but the speech."""
     history = read_history(workspace, speaker)
     version = history.version() if history else None
     outputs = version.outputs if version else trained_outputs(workspace, speaker)
@@ -131,7 +148,6 @@ def dub_signature(workspace: Workspace, speaker: str, audio: Path, options: Sequ
     raw = workspace.stage_folder(speaker, "raw") / "consent.json"
     for path in [workspace.params, raw, *code]:
         digest.update(f"{path.name} {_sha256(path)}\n".encode() if path.is_file() else b"missing\n")
-    digest.update(_sha256(audio).encode())  # not its name, which differs between machines
     return digest.hexdigest()
 
 
@@ -143,13 +159,17 @@ def _sha256(path: Path) -> str:
 def dub_all(
     workspace: Workspace, rows: list[ManifestRow], show: Callable[[StageEvent], None], options: Sequence[str] = ()
 ) -> list[DubResult]:
-    """Every row in turn; one that fails leaves the others alone."""
-    results = []
-    for row in rows:
-        try:
-            dub_if_changed(workspace, row.speaker, row.audio, row.out, show, options)
-            error = None
-        except TalkheadError as failure:
-            error = str(failure)
-        results.append(DubResult(speaker=row.speaker, audio=row.audio, out=row.out, error=error))
-    return results
+    """Every row, those of one speaker after one another in one process; one that fails leaves the others alone.
+
+    Returns:
+        A result for each row, in the rows' order.
+    """
+    turn = {speaker: place for place, speaker in enumerate(dict.fromkeys(row.speaker for row in rows))}
+    errors: dict[Path, str] = {}
+    with DubProcess() as process:
+        for row in sorted(rows, key=lambda row: turn[row.speaker]):
+            try:
+                dub_if_changed(workspace, row.speaker, row.audio, row.out, show, options, process=process)
+            except TalkheadError as failure:
+                errors[row.out] = str(failure)
+    return [DubResult(speaker=row.speaker, audio=row.audio, out=row.out, error=errors.get(row.out)) for row in rows]

@@ -18,7 +18,7 @@ from flows.free_space import check_free_space
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
 
-__all__ = ["Outcome", "StageEvent", "StageFailedError", "reproduce", "run_task"]
+__all__ = ["Outcome", "StageEvent", "StageFailedError", "deadline", "reproduce", "run_task", "task_failure", "told_by"]
 
 _RUNNING = re.compile(r"Running stage '(?P<stage>[\w-]+)@(?P<speaker>[\w-]+)':$")
 _UNCHANGED = re.compile(r"Stage '(?P<stage>[\w-]+)@(?P<speaker>[\w-]+)' didn't change, skipping$")
@@ -108,7 +108,7 @@ def reproduce(
         process = stack.enter_context(started(command, workspace.root))
         transcript = stack.enter_context(_Transcript(workspace, speaker))
         assert process.stdout is not None
-        with _deadline(process, timeout_s) as late:
+        with deadline(process, timeout_s) as late:
             for line in process.stdout:
                 yield from transcript.read(line.rstrip("\n"))
             code = process.wait()
@@ -120,7 +120,7 @@ def reproduce(
 
 
 @contextmanager
-def _deadline(process: Any, seconds: float | None) -> Iterator[threading.Event]:
+def deadline(process: Any, seconds: float | None) -> Iterator[threading.Event]:
     """End the process group when the block takes longer; the event says whether that came to pass."""
     late = threading.Event()
     if seconds is None:
@@ -140,7 +140,7 @@ def _deadline(process: Any, seconds: float | None) -> Iterator[threading.Event]:
         timer.cancel()
 
 
-def _parsed(stage: str, line: str) -> StageEvent:
+def told_by(stage: str, line: str) -> StageEvent:
     """What one line of a stage's output says: progress, or anything else."""
     if found := _PROGRESS.match(line):
         return StageEvent(
@@ -174,22 +174,34 @@ def run_task(
     """
     show(StageEvent(stage=task))
     lines: list[str] = []
-    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process, _deadline(process, timeout_s) as late:
+    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process, deadline(process, timeout_s) as late:
         assert process.stdout is not None
         for line in process.stdout:
-            event = _parsed(task, line.rstrip("\n"))
+            event = told_by(task, line.rstrip("\n"))
             show(event)
             if event.line is not None:
                 lines.append(event.line)
         code = process.wait()
-    if late.is_set():
-        raise StageFailedError(f"{task}: stopped after {timeout_s:.0f} s, the most that it may take", worth_retrying=True)
-    if code != 0:
-        own = _own_error(task, lines)
-        unexpected = f"{task}: stopped unexpectedly ({_exception(lines) or f'exit code {code}'})"
-        raise StageFailedError(own or unexpected, worth_retrying=own is None)
+    if late.is_set() or code != 0:
+        raise task_failure(task, lines, code, timeout_s if late.is_set() else None)
     show(StageEvent(stage=task, outcome=Outcome.RAN))
     return lines
+
+
+def task_failure(task: str, lines: list[str], code: int | None, stopped_after_s: float | None = None) -> StageFailedError:
+    """Why a task failed, by what it printed.
+
+    Args:
+        task: the module's name.
+        lines: what it printed beside its progress.
+        code: its exit code; None when it still works.
+        stopped_after_s: after how long it was ended, if it was.
+    """
+    if stopped_after_s is not None:
+        return StageFailedError(f"{task}: stopped after {stopped_after_s:.0f} s, the most that it may take", worth_retrying=True)
+    own = _own_error(task, lines)
+    unexpected = f"{task}: stopped unexpectedly ({_exception(lines) or f'exit code {code}'})"
+    return StageFailedError(own or unexpected, worth_retrying=own is None)
 
 
 def _own_error(stage: str, lines: list[str]) -> str | None:
@@ -236,7 +248,7 @@ class _Transcript:
             yield self._said(self._stage, line)
 
     def _said(self, stage: str, line: str) -> StageEvent:
-        event = _parsed(stage, line)
+        event = told_by(stage, line)
         if event.line is not None and self._log is not None:
             with suppress(OSError):  # a full disk: the stage itself will say so, and the lines are shown anyway
                 self._log.write(line + "\n")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +45,7 @@ from talkhead_core.types import FloatArray, Image
 from talkhead_core.work_folders import work_folder
 from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
 from tasks.speaker_data import load_features, spoken_codes
-from tasks.stage import Stage, errors_in_one_line
+from tasks.stage import Stage, errors_in_one_line, keep_freed_memory
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
 _KEPT_FULL_FRAMES = 32
@@ -92,60 +93,101 @@ class Labels:
         return [name for name, wanted in dataclasses.asdict(self).items() if not wanted]
 
 
-def dub(stage: Stage, audio_path: Path, out: Path, frame: Literal["crop", "full"] | None = None, labels: Labels | None = None) -> None:
-    """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given; ``frame`` overrides the section's.
+class Dubber:
+    """One speaker who says one speech after another; what all dubs have in common is loaded by the first one.
 
-    Raises:
-        FootageError: the audio cannot be read or is silent.
-        InputError: ``out`` is not an ``.mp4``, or the signer that is set is none.
-        ConsentError: no valid consent record.
+    Args:
+        stage: whom to dub, and where.
+        frame: overrides the section's.
+        labels: all of them when None.
     """
-    if out.suffix.lower() != ".mp4":
-        raise InputError(f"{out}: a dub is written as .mp4; give a name that ends so")
-    stage.consent()
-    config, provenance = stage.section(DubConfig), stage.section(ProvenanceConfig, "provenance")
-    if frame is not None:
-        config = dataclasses.replace(config, frame=frame)
-    gate = stage.root / ".talkhead" / "locks" / f"dubs-{stage.speaker}.lock"
-    with work_folder(stage.root / "data" / stage.speaker, "dub-", gate) as folder:
-        stage.consent()  # again: whoever was forgotten while this waited is not dubbed
-        _dub_in(folder, stage, audio_path, out, config, provenance, labels or Labels())
+
+    def __init__(self, stage: Stage, frame: Literal["crop", "full"] | None = None, labels: Labels | None = None) -> None:
+        config = stage.section(DubConfig)
+        self._stage, self._labels = stage, labels or Labels()
+        self._config = config if frame is None else dataclasses.replace(config, frame=frame)
+        self._provenance = stage.section(ProvenanceConfig, "provenance")
+
+    def dub(self, audio_path: Path, out: Path) -> None:
+        """Render the speaker saying ``audio_path`` to ``out``, with the audio as it was given.
+
+        Raises:
+            FootageError: the audio cannot be read or is silent.
+            InputError: ``out`` is not an ``.mp4``, or the signer that is set is none.
+            ConsentError: no valid consent record.
+        """
+        stage = self._stage
+        if out.suffix.lower() != ".mp4":
+            raise InputError(f"{out}: a dub is written as .mp4; give a name that ends so")
+        stage.consent()
+        gate = stage.root / ".talkhead" / "locks" / f"dubs-{stage.speaker}.lock"
+        with work_folder(stage.root / "data" / stage.speaker, "dub-", gate) as folder:
+            stage.consent()  # again: whoever was forgotten while this waited is not dubbed
+            signer = stage_signer(stage.root, self._provenance)
+            audio = read_audio(audio_path)
+            if np.abs(audio).max() < _LOUDEST_SILENCE:
+                raise FootageError(audio_path, "is silent", "give a recording of speech")
+            silent = folder / "silent.mp4"
+            self._render(audio, silent)
+            origin = _origin(stage, audio_path, out, self._config, self._labels)
+            _finish(silent, audio_path, out, signer if self._labels.credentials else None, origin)
+            record_video(stage, out, self._labels.switched_off)
+
+    def _render(self, audio: FloatArray, silent: Path) -> None:
+        """The speaker saying ``audio`` at 16 kHz, as a video without sound; frames stream into it, however many there are."""
+        speaker, config = self._speaker, self._config
+        frames = max(1, math.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * speaker.fps))
+        codes = speaker.lip_codes(audio, frames, config)
+        replayed = mirrored_frames(*speaker.shot, frames)
+        with ExitStack() as stack:
+            rendered = _frames(speaker, codes, replayed, _surroundings(speaker, config, stack), self._stage.progress)
+            width = height = speaker.size_px
+            if config.frame == "full":
+                recorded = _full_frames(self._stage, silent.with_name("full.mkv"), speaker.fps, stack)
+                height, width = recorded[0].shape[:2]
+                rendered = _pasted(rendered, replayed, recorded, PasteBack(speaker.crop, width=width, height=height), config)
+            watermark = Watermark(width, height, self._provenance.watermark_key) if self._labels.watermark else None
+            with VideoWriter(silent, width=width, height=height, fps=speaker.fps, encoding="delivery") as writer:
+                for image, _ in rendered:
+                    writer.write(watermark.marked(image) if watermark is not None else image)
+
+    @cached_property
+    def _speaker(self) -> _Speaker:
+        return _Speaker(self._stage, self._config)
 
 
-def _dub_in(
-    folder: Path, stage: Stage, audio_path: Path, out: Path, config: DubConfig, provenance: ProvenanceConfig, labels: Labels
-) -> None:
-    signer = stage_signer(stage.root, provenance)
-    audio = read_audio(audio_path)
-    if np.abs(audio).max() < _LOUDEST_SILENCE:
-        raise FootageError(audio_path, "is silent", "give a recording of speech")
-    ingest = read_json(stage.inputs("ingest") / "ingest.json")
-    fps, clip_px = Fraction(ingest["clip"]["fps"]), int(ingest["clip"]["width"])
-    model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
-    track = load_track(stage.inputs("track_head") / "track.safetensors", clip_px)
-    frames = max(1, math.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * fps))
-    codes = _lip_codes(stage, model, track, audio, fps, frames, config)
-    start, end = longest_shot([tuple(shot) for shot in ingest["shots"]], track.tracked)
-    replayed = mirrored_frames(start, end, frames)
-    size = config.size_px or model.size_px
-    renderer = PortraitRenderer(model, track.camera(size), samples=config.samples, feather=config.feather)
-    with ExitStack() as stack:
-        around = _surroundings(stage, renderer, track, config, size, stack)
-        expression = model.expression(track.mesh_cm, track.shape_cm, track.expression)
-        rendered = _frames(renderer, track, (codes, expression), replayed, around, stage.progress)
-        width = height = size
-        if config.frame == "full":
-            recorded = _full_frames(stage, folder / "full.mkv", fps, stack)
-            height, width = recorded[0].shape[:2]
-            rendered = _pasted(rendered, replayed, recorded, PasteBack(SquareCrop(**ingest["crop"]), width=width, height=height), config)
-        silent = folder / "silent.mp4"
-        watermark = Watermark(width, height, provenance.watermark_key) if labels.watermark else None
-        with VideoWriter(silent, width=width, height=height, fps=fps, encoding="delivery") as writer:
-            for image, _ in rendered:
-                writer.write(watermark.marked(image) if watermark is not None else image)
-        origin = _origin(stage, audio_path, out, config, labels)
-        _finish(silent, audio_path, out, signer if labels.credentials else None, origin)
-        record_video(stage, out, labels.switched_off)
+class _Speaker:
+    """What every dub of a speaker is made from.
+
+    Args:
+        stage: whose artifacts.
+        config: how large, how finely and where to render.
+    """
+
+    def __init__(self, stage: Stage, config: DubConfig) -> None:
+        ingest = read_json(stage.inputs("ingest") / "ingest.json")
+        self.fps, self.crop = Fraction(ingest["clip"]["fps"]), SquareCrop(**ingest["crop"])
+        self.model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
+        self.track = load_track(stage.inputs("track_head") / "track.safetensors", int(ingest["clip"]["width"]))
+        self.shot = longest_shot([tuple(shot) for shot in ingest["shots"]], self.track.tracked)
+        self.size_px = config.size_px or self.model.size_px
+        self.renderer = PortraitRenderer(self.model, self.track.camera(self.size_px), samples=config.samples, feather=config.feather)
+        self.expression = self.model.expression(self.track.mesh_cm, self.track.shape_cm, self.track.expression)
+        background = cv2.imread(str(stage.inputs("segment") / "background.png"))
+        self.plate = _scaled(np.asarray(cv2.cvtColor(background, cv2.COLOR_BGR2RGB), np.uint8), self.size_px)
+        self.clean_clip = stage.inputs("inpaint") / "clean.mkv"
+        self._denoise = stage.section(DenoiseConfig, "denoise")
+        self._features = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
+        self._training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
+        self._closed = _closed_mouth(stage, self.model, self.track) if config.silence_gate else None
+
+    def lip_codes(self, audio: FloatArray, frames: int, config: DubConfig) -> FloatArray:
+        """What drives the mouth ``[frames, codes]`` while ``audio`` at 16 kHz is said."""
+        clean, _ = denoise(audio, self._denoise)
+        codes = spoken_codes(self.model, driving_features(clean, self.fps, frames, self._features, self._training))
+        if self._closed is None:
+            return codes
+        return gated_codes(codes, voice_activity(clean, self.fps, frames), self._closed, config.silence_fade_frames)
 
 
 def _origin(stage: Stage, audio: Path, out: Path, config: DubConfig, labels: Labels) -> Origin:
@@ -165,19 +207,6 @@ def _finish(silent: Path, audio: Path, out: Path, signer: Signer | None, origin:
     sign_file(unsigned, out, origin, signer)
 
 
-def _lip_codes(
-    stage: Stage, model: SpeakerModel, track: HeadTrack, audio: FloatArray, fps: Fraction, frames: int, config: DubConfig
-) -> FloatArray:
-    clean, _ = denoise(audio, stage.section(DenoiseConfig, "denoise"))
-    extractor = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
-    training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
-    codes = spoken_codes(model, driving_features(clean, fps, frames, extractor, training))
-    if not config.silence_gate:
-        return codes
-    closed = _closed_mouth(stage, model, track)
-    return gated_codes(codes, voice_activity(clean, fps, frames), closed, config.silence_fade_frames)
-
-
 def _closed_mouth(stage: Stage, model: SpeakerModel, track: HeadTrack) -> FloatArray:
     """Codes of the closed mouth: lip codes of the training frames with the least opening, or what a listening head heard in them."""
     train = np.flatnonzero(track.tracked[: held_out_start(len(track.tracked))])
@@ -189,35 +218,31 @@ def _closed_mouth(stage: Stage, model: SpeakerModel, track: HeadTrack) -> FloatA
     return closed_mouth_codes(codes, opening_cm)
 
 
-def _surroundings(
-    stage: Stage, renderer: PortraitRenderer, track: HeadTrack, config: DubConfig, size: int, stack: ExitStack
-) -> Callable[[int], tuple[FloatArray, FloatArray]]:
+def _surroundings(speaker: _Speaker, config: DubConfig, stack: ExitStack) -> Callable[[int], tuple[FloatArray, FloatArray]]:
     """What shows through and around the head of a replayed frame: ``frame id -> (behind, around)``, ``[size, size, 3]`` in [0, 1]."""
-    background = cv2.imread(str(stage.inputs("segment") / "background.png"))
-    plate = _scaled(np.asarray(cv2.cvtColor(background, cv2.COLOR_BGR2RGB), np.uint8), size)
+    plate, track = speaker.plate, speaker.track
     if config.torso == "field":
 
         def field(frame: int) -> tuple[FloatArray, FloatArray]:
-            torso = renderer.torso(track.rotation[frame], track.translation_cm[frame], plate)
+            torso = speaker.renderer.torso(track.rotation[frame], track.translation_cm[frame], plate)
             return torso, torso
 
         return field
-    recorded = stack.enter_context(FrameAccess(stage.inputs("inpaint") / "clean.mkv"))
-    return lambda frame: (plate, _scaled(recorded[frame], size))
+    recorded = stack.enter_context(FrameAccess(speaker.clean_clip))
+    return lambda frame: (plate, _scaled(recorded[frame], speaker.size_px))
 
 
 def _frames(
-    renderer: PortraitRenderer,
-    track: HeadTrack,
-    conditions: tuple[FloatArray, FloatArray],
+    speaker: _Speaker,
+    codes: FloatArray,
     replayed: np.ndarray,
     surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
     progress: Callable[[int, int, str], None],
 ) -> Iterator[tuple[Image, FloatArray]]:
-    codes, expression = conditions
+    track = speaker.track
     for index, frame in enumerate(replayed.tolist()):
         behind, around = surroundings(frame)
-        head = renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], expression[frame])
+        head = speaker.renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], speaker.expression[frame])
         yield head.over(behind, around), head.region[..., 0]
         progress(index + 1, len(replayed), "dub")
 
@@ -243,20 +268,31 @@ def _scaled(image: Image, size: int) -> FloatArray:
     return scaled.astype(np.float32) / 255
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tasks.dub")
+def add_dub_options(parser: argparse.ArgumentParser) -> None:
+    """Whom to dub, and how."""
     parser.add_argument("--speaker", required=True)
-    parser.add_argument("--audio", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--frame", choices=["crop", "full"], help="overrides params.yaml")
     parser.add_argument("--no-credentials", action="store_true", help="do not sign the dub; recorded in .talkhead/provenance.jsonl")
     parser.add_argument("--no-watermark", action="store_true", help="leave the invisible mark out; recorded in the dub's credentials")
+
+
+def dubber_of(arguments: argparse.Namespace) -> Dubber:
+    """The dubber that these options ask for, in the folder that is current."""
+    stage = Stage(name="dub", speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
+    labels = Labels(credentials=not arguments.no_credentials, watermark=not arguments.no_watermark)
+    return Dubber(stage, arguments.frame, labels)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tasks.dub")
+    add_dub_options(parser)
+    parser.add_argument("--audio", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     arguments = parser.parse_args()
+    keep_freed_memory()
     with errors_in_one_line("dub", debug=arguments.debug):
-        stage = Stage(name="dub", speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
-        labels = Labels(credentials=not arguments.no_credentials, watermark=not arguments.no_watermark)
-        dub(stage, arguments.audio, arguments.out, arguments.frame, labels)
+        dubber_of(arguments).dub(arguments.audio, arguments.out)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from talkhead_core.speakers import check_speaker_name, registered_speaker, speak
 
 C = TypeVar("C")
 
-__all__ = ["Stage", "check_speaker_name", "errors_in_one_line", "main", "print_progress", "resolve_section"]
+__all__ = ["Stage", "check_speaker_name", "errors_in_one_line", "keep_freed_memory", "main", "print_progress", "resolve_section"]
 
 _NEED_CONSENT = ("ingest", "train_coarse", "train_fine", "train_torso", "render")
 _PR_SET_PDEATHSIG = 1
@@ -97,7 +97,7 @@ def main(run: Callable[[Stage], None]) -> None:
     with errors_in_one_line(name, debug=arguments.debug):
         stage = Stage(name=name, speaker=check_speaker_name(arguments.speaker), root=Path.cwd())
         _die_with_parent()
-        _keep_freed_memory()
+        keep_freed_memory()
         with _alone(stage):
             if name in _NEED_CONSENT:
                 stage.consent()
@@ -120,14 +120,16 @@ def errors_in_one_line(name: str, *, debug: bool = False) -> Iterator[None]:
 
 _started_s: float | None = None
 _last_s = 0.0
+_last_done = 0
 
 
 def print_progress(done: int, total: int, note: str = "") -> None:
     """The listener of every process in ``tasks``: one line of text that ``flows`` turns into a bar."""
-    global _started_s, _last_s
+    global _started_s, _last_s, _last_done
     now = time.monotonic()
-    if _started_s is None or done == 0:
+    if _started_s is None or done == 0 or done < _last_done:  # less than before: the next of several pieces of work
         _started_s = now
+    _last_done = done
     if done < total and now - _last_s < 0.5:
         return
     _last_s = now
@@ -161,7 +163,7 @@ def _orphaned() -> bool:
         return True
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc hand out again what it otherwise returns to the system after every frame: a quarter of a stage's time went there.
 
     The limits are those at which glibc itself arrives in a process that has freed 32 MB at once.

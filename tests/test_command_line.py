@@ -123,6 +123,20 @@ def test_dub_and_manifest(toy: Path) -> None:
     assert ran(toy) == [], "what worked is not made again; what failed did not get to run"
 
 
+def test_a_batch_loads_each_speaker_once_and_goes_on_after_a_process_that_died(toy: Path) -> None:
+    (toy / "fatal.wav").write_bytes(b"fatal")
+    rows = ["ada,speech.wav,1.mp4", "bob,speech.wav,2.mp4", "ada,fatal.wav,3.mp4", "ada,speech.wav,4.mp4", "bob,speech.wav,5.mp4"]
+    (toy / "warm.csv").write_text("\n".join(["speaker,audio,out", *rows]) + "\n")
+    (toy / "loaded.txt").unlink(missing_ok=True)
+    batch = talkhead(toy, "dub", "--manifest", "warm.csv", "--out", "warm", "--json")
+    told = json.loads(batch.stdout)["dubs"]
+    assert [Path(row["out"]).name for row in told] == ["1.mp4", "2.mp4", "3.mp4", "4.mp4", "5.mp4"], "in the manifest's order"
+    assert [row["error"] for row in told] == [None, None, "dub: stopped unexpectedly (exit code 9)", None, None]
+    assert (toy / "loaded.txt").read_text().split() == ["ada", "ada", "bob"], "again only after the death"
+    assert all((toy / "warm" / f"{name}.html").is_file() for name in (1, 2, 4, 5))
+    assert ran(toy) == ["dub@ada", "dub@ada", "dub@bob", "dub@bob"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

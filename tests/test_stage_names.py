@@ -27,6 +27,7 @@ TASKS_BESIDE_THE_GRAPH = {
     "denoise_file",
     "doctor",
     "dub",
+    "dub_requests",
     "evaluate_dub",
     "evaluate_pair",
     "evaluate_speaker",

@@ -76,31 +76,31 @@ if __name__ == "__main__":
 """
 _REAL_STAGES = ("ingest", "landmarks", "segment", "track_head", "train_coarse", "render")
 
-_DUB = """
-import argparse, pathlib, sys
+_DUB_REQUESTS = """
+import argparse, json, os, pathlib, sys
 from talkhead_core.artifacts import write_text
 p = argparse.ArgumentParser()
-for name in ("--speaker", "--audio", "--out"):
-    p.add_argument(name, required=True)
+p.add_argument("--speaker", required=True)
 p.add_argument("--frame")
 a = p.parse_args()
-if not pathlib.Path(a.audio).read_bytes():
-    sys.exit(f"dub: {a.audio}: holds no audio; give a sound file")
-with open("ran.txt", "a") as log:
-    log.write(f"dub@{a.speaker}\\n")
-print("PROGRESS 1/1 0s", flush=True)
 model = pathlib.Path("data", a.speaker, "train_torso", "model.safetensors").read_text()
-write_text(a.out, model + a.audio + (a.frame or ""))
-"""
-
-_REPORT_DUB = """
-import argparse, pathlib
-from talkhead_core.artifacts import write_text
-p = argparse.ArgumentParser()
-for name in ("--speaker", "--audio", "--video"):
-    p.add_argument(name, required=True)
-a = p.parse_args()
-write_text(pathlib.Path(a.video).with_suffix(".html"), a.audio)
+with open("loaded.txt", "a") as log:
+    log.write(f"{a.speaker}\\n")
+for line in sys.stdin:
+    request = json.loads(line)
+    speech = pathlib.Path(request["audio"]).read_bytes()
+    if speech.startswith(b"fatal"):
+        os._exit(9)
+    if not speech:
+        print(f"dub: {request['audio']}: holds no audio; give a sound file\\nFAILED dub", flush=True)
+        continue
+    with open("ran.txt", "a") as log:
+        log.write(f"dub@{a.speaker}\\n")
+    out = pathlib.Path(request["out"])
+    write_text(out, model + request["audio"] + (a.frame or ""))
+    print("PROGRESS 1/1 0s\\nENDED dub", flush=True)
+    write_text(out.with_suffix(".html"), request["audio"])
+    print("ENDED report_dub", flush=True)
 """
 
 _EVALUATE_SPEAKER = """
@@ -165,8 +165,7 @@ def make_toy_workspace(folder: Path) -> Path:
                 (root / path).write_text("")
     for name, text in (
         ("toy", _TOY),
-        ("dub", _DUB),
-        ("report_dub", _REPORT_DUB),
+        ("dub_requests", _DUB_REQUESTS),
         ("evaluate_speaker", _EVALUATE_SPEAKER),
         ("doctor", _DOCTOR),
         ("make_demo", _MAKE_DEMO),
