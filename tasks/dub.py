@@ -22,6 +22,7 @@ from talkhead_core.audio.features import SpeechFeaturesConfig, TrainingStatistic
 from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.compositing.paste_back import PasteBack
 from talkhead_core.errors import FootageError, InputError
+from talkhead_core.face.expression import eye_opening
 from talkhead_core.kernels import select_device
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.frame_access import FrameAccess
@@ -35,8 +36,10 @@ from talkhead_core.provenance.credentials import Origin, sign_file
 from talkhead_core.provenance.signer import Signer
 from talkhead_core.provenance.software import file_sha256
 from talkhead_core.provenance.watermark import Watermark
+from talkhead_core.rendering.blink_source import BlinkConfig
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
-from talkhead_core.rendering.pose_replay import longest_shot, mirrored_frames
+from talkhead_core.rendering.pose_replay import PoseReplayConfig, longest_shot
+from talkhead_core.rendering.recording_replay import RecordedHead, RecordingReplay, replay_recording
 from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.speakers import check_speaker_name
@@ -64,6 +67,8 @@ class DubConfig:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         silence_fade_frames: over how many frames the mouth closes in silence; 0 at once.
         silence_gate: close the mouth in silence.
+        replay: how the recording is replayed for as long as the speech lasts.
+        blinks: where blinks come from.
     """
 
     torso: Literal["source", "field"] = "source"
@@ -74,6 +79,8 @@ class DubConfig:
     device: str = "auto"
     silence_fade_frames: int = 5
     silence_gate: bool = True
+    replay: PoseReplayConfig = dataclasses.field(default_factory=PoseReplayConfig)
+    blinks: BlinkConfig = dataclasses.field(default_factory=BlinkConfig)
 
     def __post_init__(self) -> None:
         require(self.size_px == 0 or (64 <= self.size_px <= 4096 and self.size_px % 2 == 0), "size_px must be even, 64 to 4096, or 0")
@@ -138,14 +145,14 @@ class Dubber:
         speaker, config = self._speaker, self._config
         frames = max(1, math.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * speaker.fps))
         codes = speaker.lip_codes(audio, frames, config)
-        replayed = mirrored_frames(*speaker.shot, frames)
+        replay = speaker.replay(frames, config)
         with ExitStack() as stack:
-            rendered = _frames(speaker, codes, replayed, _surroundings(speaker, config, stack), self._stage.progress)
+            rendered = _frames(speaker, codes, replay, _surroundings(speaker, replay, config, stack), self._stage.progress)
             width = height = speaker.size_px
             if config.frame == "full":
                 recorded = _full_frames(self._stage, silent.with_name("full.mkv"), speaker.fps, stack)
                 height, width = recorded[0].shape[:2]
-                rendered = _pasted(rendered, replayed, recorded, PasteBack(speaker.crop, width=width, height=height), config)
+                rendered = _pasted(rendered, replay.positions, recorded, PasteBack(speaker.crop, width=width, height=height), config)
             watermark = Watermark(width, height, self._provenance.watermark_key) if self._labels.watermark else None
             with VideoWriter(silent, width=width, height=height, fps=speaker.fps, encoding="delivery") as writer:
                 for image, _ in rendered:
@@ -169,10 +176,17 @@ class _Speaker:
         self.fps, self.crop = Fraction(ingest["clip"]["fps"]), SquareCrop(**ingest["crop"])
         self.model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
         self.track = load_track(stage.inputs("track_head") / "track.safetensors", int(ingest["clip"]["width"]))
-        self.shot = longest_shot([tuple(shot) for shot in ingest["shots"]], self.track.tracked)
         self.size_px = config.size_px or self.model.size_px
         self.renderer = PortraitRenderer(self.model, self.track.camera(self.size_px), samples=config.samples, feather=config.feather)
-        self.expression = self.model.expression(self.track.mesh_cm, self.track.shape_cm, self.track.expression)
+        rotation, translation_cm = self.model.poses(self.track.rotation, self.track.translation_cm)
+        self._recorded = RecordedHead(
+            rotation=rotation,
+            translation_cm=translation_cm,
+            expression=self.model.expression(self.track.mesh_cm, self.track.shape_cm, self.track.expression),
+            eye_opening=eye_opening(self.track.mesh_cm),
+            shot=longest_shot([tuple(shot) for shot in ingest["shots"]], self.track.tracked),
+            fps=float(self.fps),
+        )
         background = cv2.imread(str(stage.inputs("segment") / "background.png"))
         self.plate = _scaled(np.asarray(cv2.cvtColor(background, cv2.COLOR_BGR2RGB), np.uint8), self.size_px)
         self.clean_clip = stage.inputs("inpaint") / "clean.mkv"
@@ -180,6 +194,10 @@ class _Speaker:
         self._features = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
         self._training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
         self._closed = _closed_mouth(stage, self.model, self.track) if config.silence_gate else None
+
+    def replay(self, frames: int, config: DubConfig) -> RecordingReplay:
+        """What lends ``frames`` of a dub their pose, eyes and torso."""
+        return replay_recording(self._recorded, frames, config.replay, config.blinks)
 
     def lip_codes(self, audio: FloatArray, frames: int, config: DubConfig) -> FloatArray:
         """What drives the mouth ``[frames, codes]`` while ``audio`` at 16 kHz is said."""
@@ -218,33 +236,34 @@ def _closed_mouth(stage: Stage, model: SpeakerModel, track: HeadTrack) -> FloatA
     return closed_mouth_codes(codes, opening_cm)
 
 
-def _surroundings(speaker: _Speaker, config: DubConfig, stack: ExitStack) -> Callable[[int], tuple[FloatArray, FloatArray]]:
-    """What shows through and around the head of a replayed frame: ``frame id -> (behind, around)``, ``[size, size, 3]`` in [0, 1]."""
-    plate, track = speaker.plate, speaker.track
+def _surroundings(
+    speaker: _Speaker, replay: RecordingReplay, config: DubConfig, stack: ExitStack
+) -> Callable[[int], tuple[FloatArray, FloatArray]]:
+    """What shows through and around the head of a dub's frame: ``row -> (behind, around)``, ``[size, size, 3]`` in [0, 1]."""
+    plate = speaker.plate
     if config.torso == "field":
 
-        def field(frame: int) -> tuple[FloatArray, FloatArray]:
-            torso = speaker.renderer.torso(track.rotation[frame], track.translation_cm[frame], plate)
+        def field(row: int) -> tuple[FloatArray, FloatArray]:
+            torso = speaker.renderer.torso(replay.rotation[row], replay.translation_cm[row], plate)
             return torso, torso
 
         return field
     recorded = stack.enter_context(FrameAccess(speaker.clean_clip))
-    return lambda frame: (plate, _scaled(recorded[frame], speaker.size_px))
+    return lambda row: (plate, _scaled(recorded.at(replay.positions[row]), speaker.size_px))
 
 
 def _frames(
     speaker: _Speaker,
     codes: FloatArray,
-    replayed: np.ndarray,
+    replay: RecordingReplay,
     surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
     progress: Callable[[int, int, str], None],
 ) -> Iterator[tuple[Image, FloatArray]]:
-    track = speaker.track
-    for index, frame in enumerate(replayed.tolist()):
-        behind, around = surroundings(frame)
-        head = speaker.renderer.head(track.rotation[frame], track.translation_cm[frame], codes[index], speaker.expression[frame])
+    for row in range(len(codes)):
+        behind, around = surroundings(row)
+        head = speaker.renderer.head(replay.rotation[row], replay.translation_cm[row], codes[row], replay.expression[row])
         yield head.over(behind, around), head.region[..., 0]
-        progress(index + 1, len(replayed), "dub")
+        progress(row + 1, len(codes), "dub")
 
 
 def _full_frames(stage: Stage, path: Path, fps: Fraction, stack: ExitStack) -> FrameAccess:
@@ -254,12 +273,12 @@ def _full_frames(stage: Stage, path: Path, fps: Fraction, stack: ExitStack) -> F
 
 
 def _pasted(
-    rendered: Iterator[tuple[Image, FloatArray]], replayed: np.ndarray, recorded: FrameAccess, paste: PasteBack, config: DubConfig
+    rendered: Iterator[tuple[Image, FloatArray]], positions: FloatArray, recorded: FrameAccess, paste: PasteBack, config: DubConfig
 ) -> Iterator[tuple[Image, FloatArray]]:
     """Rendered squares in the source's frames: the head alone over a recorded torso, the whole square with a trained one."""
-    for (image, region), frame in zip(rendered, replayed.tolist(), strict=True):
+    for (image, region), position in zip(rendered, positions.tolist(), strict=True):
         mask = region if config.torso == "source" else np.ones_like(region)
-        yield paste.paste(recorded[frame], image, mask), mask
+        yield paste.paste(recorded.at(position), image, mask), mask
 
 
 def _scaled(image: Image, size: int) -> FloatArray:

@@ -7,6 +7,7 @@ from talkhead_core.errors import InputError, ParameterError
 from talkhead_core.face.rotations import exp_so3, log_so3
 from talkhead_core.rendering.blink_source import BlinkConfig, RecordedBlinks, add_blinks, blink_starts
 from talkhead_core.rendering.pose_replay import PoseReplayConfig, longest_shot, poses_at, replay_positions, rows_at
+from talkhead_core.rendering.recording_replay import RecordedHead, replay_recording
 
 FPS = 25.0
 
@@ -113,6 +114,34 @@ def test_blinks_come_as_often_as_asked_and_never_too_close() -> None:
     assert np.diff(starts).min() >= FPS - 1
     assert np.diff(starts).std() > FPS  # no metronome
     np.testing.assert_array_equal(starts, blink_starts(round(600 * FPS), FPS, 17.0, BlinkConfig(source="synthesised")))
+
+
+def recorded(frames: int = 200) -> RecordedHead:
+    """A still head that blinks three times in its shot, which begins after the first ten frames."""
+    opening = blinking_eyes(frames, [40, 100, 160])
+    return RecordedHead(
+        rotation=np.tile(np.eye(3, dtype=np.float32), (frames, 1, 1)),
+        translation_cm=np.tile(np.array([0, 0, -60], np.float32), (frames, 1)),
+        expression=opening,
+        eye_opening=opening,
+        shot=(10, frames),
+        fps=FPS,
+    )
+
+
+def test_an_hour_of_recorded_blinks_comes_from_the_replayed_frames() -> None:
+    head = recorded()
+    played = replay_recording(head, 90_000, PoseReplayConfig(), BlinkConfig())
+    assert len(played.rotation) == len(played.expression) == 90_000
+    whole = played.positions == np.round(played.positions)
+    np.testing.assert_array_equal(played.expression[whole], head.expression[played.positions[whole].astype(int)])
+
+
+def test_synthesised_blinks_fall_elsewhere_than_the_recorded_ones() -> None:
+    played = replay_recording(recorded(), 3000, PoseReplayConfig(), BlinkConfig(source="synthesised", per_minute=20.0))
+    shut = np.flatnonzero(played.expression[:, 0] < 0.1)
+    assert 25 < np.sum(np.diff(shut) > 1) + 1 < 55  # in two minutes
+    assert len(np.unique(np.round(played.positions[shut]))) > 30  # the recording shuts its eyes on nine frames
 
 
 @pytest.mark.parametrize("wrong", [{"turn_frames": 7}, {"smoothing_frames": 2}])

@@ -12,7 +12,7 @@ from talkhead_core.face.mesh_topology import LEFT_BROW, LEFT_EYE_LIDS, RIGHT_BRO
 from talkhead_core.face.pose_smoothing import fill_rows
 from talkhead_core.parameters import require
 
-__all__ = ["EXPRESSION_NAMES", "ExpressionConfig", "blinks", "expression", "measured_expression", "smoothed"]
+__all__ = ["EXPRESSION_NAMES", "ExpressionConfig", "blinks", "expression", "eye_opening", "measured_expression", "smoothed"]
 
 EXPRESSION_NAMES = ("eye_opening_left", "eye_opening_right", "brow_raise_left", "brow_raise_right")
 """The columns of ``expression``; left is the person's left."""
@@ -95,13 +95,14 @@ def expression(mesh_cm: np.ndarray) -> np.ndarray:
         distance, Soukupova and Cech 2016, eq. 1; about 0.3 open, below 0.15 closed), and the height of the brow above
         its eye's corners in cm.
     """
-    columns = [
-        _aspect_ratio(mesh_cm, LEFT_EYE_LIDS, _LEFT_CORNERS),
-        _aspect_ratio(mesh_cm, RIGHT_EYE_LIDS, _RIGHT_CORNERS),
-        _height(mesh_cm, LEFT_BROW, _LEFT_CORNERS),
-        _height(mesh_cm, RIGHT_BROW, _RIGHT_CORNERS),
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    brows = [_height(mesh_cm, LEFT_BROW, _LEFT_CORNERS), _height(mesh_cm, RIGHT_BROW, _RIGHT_CORNERS)]
+    return np.concatenate([eye_opening(mesh_cm), np.stack(brows, axis=1)], axis=1).astype(np.float32)
+
+
+def eye_opening(mesh_cm: np.ndarray) -> np.ndarray:
+    """Aspect ratio of the left and the right eye, ``[N, 2]``, of meshes ``[N, 468, 3]``, as in :func:`expression`."""
+    left, right = _aspect_ratio(mesh_cm, LEFT_EYE_LIDS, _LEFT_CORNERS), _aspect_ratio(mesh_cm, RIGHT_EYE_LIDS, _RIGHT_CORNERS)
+    return np.stack([left, right], axis=1)
 
 
 def blinks(eye_opening: np.ndarray, *, closed_fraction: float = 0.6, longest_frames: int = 15) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """When a dubbed speaker blinks: as recorded, or at moments of its own.
 
-A recording that is replayed for an hour blinks at the same places of every replay, and a short one perhaps never. Synthesised blinks are the
-speaker's own, the mean of those recorded, at intervals drawn anew.
+A recording that is replayed for an hour blinks at the same places of every replay, and a short one perhaps never. Synthesised blinks
+are the speaker's own, the mean of those recorded, at intervals drawn anew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which recorded frames lend their pose, eyes and torso to a dub of any length.
 
-A dub plays the recording's longest shot forwards, backwards, and so on. *Positions* are frame ids that may lie between two frames: where the
-direction turns, playing slows down and picks up again, so that a head in motion does not bounce.
+A dub plays the recording's longest shot forwards, backwards, and so on. *Positions* are frame ids that may lie between two frames:
+where the direction turns, playing slows down and picks up again, so that a head in motion does not bounce.
 """
 
 from __future__ import annotations

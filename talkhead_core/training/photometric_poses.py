@@ -1,11 +1,11 @@
 """Head poses refined on the picture that the trained field itself makes of them.
 
-Landmarks and optical flow leave a frame's pose wrong by a fraction of a pixel, and a field that is trained on such frames learns their blur.
-Once it has learned a face, each training frame is moved to where its render and the recording agree best on skin that speech does not move:
-Gauss-Newton on colour, with the recording's own gradients (Lucas and Kanade 1981), held near the tracked pose.
+Landmarks and optical flow leave a frame's pose wrong by a fraction of a pixel, and a field that is trained on such frames learns
+their blur. Once it has learned a face, each training frame is moved to where its render and the recording agree best on skin that
+speech does not move: Gauss-Newton on colour, with the recording's own gradients (Lucas and Kanade 1981), held near the tracked pose.
 
-Held-out frames come with tracked poses. So whatever part of the corrections a linear function of the head's slow motion explains is left out:
-it is the tracker's own frame of reference, which all frames share, and no error of one frame.
+Held-out frames come with tracked poses. So whatever part of the corrections a linear function of the head's slow motion explains is
+left out: it is the tracker's own frame of reference, which all frames share, and no error of one frame.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from scipy.ndimage import uniform_filter1d
 
-from talkhead_core.face.rotations import log_so3
+from talkhead_core.face.rotations import log_so3, skew
 from talkhead_core.face.stable_points import stable_triangles
-from talkhead_core.rendering.pose_correction import corrected_poses
 from talkhead_core.parameters import require
+from talkhead_core.rendering.pose_correction import corrected_poses
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.training.portrait_dataset import PortraitDataset
@@ -151,10 +151,10 @@ def _pixel_motion(turned_cm: FloatArray, in_camera_cm: FloatArray, focal_px: flo
     """How a point's pixel moves with each number of a correction, ``[..., 2, 6]``: turns about the head's origin, then shifts."""
     x, y, z = np.moveaxis(in_camera_cm, -1, 0)
     zero = np.zeros_like(x)
-    by_point = np.stack([np.stack([-focal_px / z, zero, focal_px * x / z**2], -1), np.stack([zero, focal_px / z, -focal_px * y / z**2], -1)], -2)
-    a, b, c = np.moveaxis(turned_cm, -1, 0)
-    by_turn = np.stack([np.stack([zero, c, -b], -1), np.stack([-c, zero, a], -1), np.stack([b, -a, zero], -1)], -2)
-    return np.concatenate([by_point @ by_turn, by_point], axis=-1)
+    of_u = np.stack([-focal_px / z, zero, focal_px * x / z**2], axis=-1)
+    of_v = np.stack([zero, focal_px / z, -focal_px * y / z**2], axis=-1)
+    by_point = np.stack([of_u, of_v], axis=-2)
+    return np.concatenate([by_point @ -skew(turned_cm), by_point], axis=-1)
 
 
 def _rendered(head: TalkingHead, cache: ShellCache, rows: np.ndarray, pixel: FloatArray, conditions: torch.Tensor) -> FloatArray:
