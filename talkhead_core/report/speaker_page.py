@@ -97,6 +97,7 @@ def speaker_page(
         videos=videos,
         worst=worst,
         worst_protocol=judged.name if judged else "",
+        rate=_rate((artifacts.ingest or {}).get("source", {}).get("fps")),
         masks=masks,
         plots=plots,
         dubs=list(dubs),
@@ -132,7 +133,14 @@ def _videos(
     encoded = encode_comparisons(sources, fps, audio, SPEECH_SAMPLE_RATE_HZ, int(config.video_mb * 1e6), label)
     return [
         ComparisonVideo(
-            protocol=name, says=protocols[name].says, uri=as_uri(data), width=half[0], height=half[1], fps=float(fps), frames=frames
+            protocol=name,
+            title=protocols[name].title,
+            says=protocols[name].says,
+            uri=as_uri(data),
+            width=half[0],
+            height=half[1],
+            fps=float(fps),
+            frames=frames,
         )
         for name, (data, half, frames) in encoded.items()
     ]
@@ -198,6 +206,13 @@ def _rendering(render: Mapping[str, Any], held_out: Sequence[int], fps: Fraction
     if seconds:
         text += f"; rendered at {render.get('size_px', '?')} px in {seconds:.3f} s a frame"
     return text + "."
+
+
+def _rate(fps: Any) -> str:
+    try:
+        return f"{float(Fraction(str(fps))):.5g}"
+    except (ValueError, ZeroDivisionError):
+        return "?"
 
 
 def _denoise_levels(denoise: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:

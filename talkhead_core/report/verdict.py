@@ -139,7 +139,8 @@ def _lips(metrics: Mapping[str, Any]) -> Statement | None:
     if "lmd_px512" not in figures:
         return None
     value = figures["lmd_px512"]
-    against = [f"{name} {other['lmd_px512']:.2f}" for name, other in metrics["protocols"].items() if name != MODEL and "lmd_px512" in other]
+    others = ((name, metrics["protocols"].get(name, {})) for name in (WRONG_AUDIO, STATIC_MOUTH))
+    against = [f"{name} {other['lmd_px512']:.2f}" for name, other in others if "lmd_px512" in other]
     text = f"The lips are off by {value:.2f} px at 512{_between(_ci(figures, 'lmd_px512'), 'px')} (LMD, {MODEL}"
     text += f"; {', '.join(against)})." if against else ")."
     return Statement(level="warn" if value > _LARGEST_LMD_PX512 else "ok", text=text)
@@ -152,7 +153,8 @@ def _mouth_follows(metrics: Mapping[str, Any]) -> Statement | None:
             level="warn", text=f"The mouth's movement has no correlation to give: it hardly moves in recording or render ({MODEL})."
         )
     value = figures["mouth_opening_r"]
-    text = f"Mouth opening follows the recording with r = {value:.2f}{_between(_ci(figures, 'mouth_opening_r'))} ({MODEL})."
+    when = "when the recording's does" if value >= _LEAST_R else "at other times than the recording's"
+    text = f"The mouth opens {when}: r = {value:.2f}{_between(_ci(figures, 'mouth_opening_r'))} ({MODEL})."
     return Statement(level="warn" if value < _LEAST_R else "ok", text=text)
 
 
@@ -166,8 +168,8 @@ def _mouth_amplitude(metrics: Mapping[str, Any]) -> Statement | None:
 
 def _timing(metrics: Mapping[str, Any]) -> Statement | None:
     lag = metrics["protocols"][MODEL].get("mouth_opening_lag_frames")
-    if lag is None:
-        return None
+    if lag is None or metrics["protocols"][MODEL].get("mouth_opening_r", 0.0) < _LEAST_R:
+        return None  # a mouth that does not follow has no lateness
     if lag == 0:
         return Statement(level="ok", text=f"The mouth is in time with the recording ({MODEL}).")
     way = "late" if lag > 0 else "early"
@@ -229,7 +231,8 @@ def _ci(figures: Mapping[str, Any], name: str) -> list[float] | None:
 
 
 def _between(interval: list[float] | None, unit: str = "") -> str:
-    return f" [{interval[0]:.2f} to {interval[1]:.2f}{' ' + unit if unit else ''}]" if interval else ""
+    digits = 1 if unit == "dB" else 2
+    return f" [{interval[0]:.{digits}f} to {interval[1]:.{digits}f}{' ' + unit if unit else ''}]" if interval else ""
 
 
 def _sentence(text: str) -> str:
