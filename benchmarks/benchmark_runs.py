@@ -36,6 +36,7 @@ __all__ = [
     "code_sha256",
     "file_sha256",
     "resolved",
+    "training_key",
     "warm_up_params",
 ]
 
@@ -111,6 +112,10 @@ class BenchmarkRun:
             write_json(self._marker(stage), {"signature": signatures[stage], "seconds": seconds, "processor_seconds": processor})
             self.say(f"{stage} {seconds:.0f} s")
 
+    def has_run(self, stages: Sequence[str]) -> bool:
+        """Whether stages are done, on whatever clip."""
+        return all(self._marker(stage).is_file() for stage in stages)
+
     def signatures(self) -> dict[str, str]:
         """Of every stage: of its parameters, its code, the clip, and what it reads of earlier stages."""
         made: dict[str, str] = {}
@@ -168,6 +173,12 @@ def resolved(params: Mapping[str, Any], profile: str, config: str, section: str)
 def calibration_params(params: Mapping[str, Any], config: str) -> dict[str, Any]:
     """Parameters that train a little, to see how fast this machine is with this configuration."""
     return _with_override(params, config, {stage: {section: {"iterations": _CALIBRATION_STEPS}} for stage, section in TRAINING.items()})
+
+
+def training_key(params: Mapping[str, Any], run: BenchmarkRun) -> str:
+    """Of what decides how long a training step takes, whatever the clip: parameters and code of the training stages."""
+    sections = [resolved(params, run.profile, run.config, stage) for stage in TRAINING]
+    return _hash([sections, [code_sha256(stage) for stage in TRAINING]])[:8]
 
 
 def warm_up_params(params: Mapping[str, Any], config: str) -> dict[str, Any]:

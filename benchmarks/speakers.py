@@ -16,6 +16,7 @@ import argparse
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from benchmarks.benchmark_runs import (
     calibration_params,
     code_sha256,
     file_sha256,
+    training_key,
     warm_up_params,
 )
 from benchmarks.machine import describe_machine
@@ -151,21 +153,26 @@ def _run(
     for other in params["configs"]:
         prepared.share(BenchmarkRun(root=work / other / "preparation", params=params, config=other, **common), PREPARATION)
     prepared.run(PREPARATION)
-    warm_up = BenchmarkRun(root=work.parent / "warm-up" / config, params=warm_up_params(params, config), config=config, **common)
-    if not (warm_up.root / "done").is_dir():
-        warm_up.prepare(clip, consent)
-        warm_up.share(prepared, PREPARATION)
-        warm_up.run(list(TRAINING))
-    calibration = BenchmarkRun(root=work / config / "calibration", params=calibration_params(params, config), config=config, **common)
-    calibration.prepare(clip, consent)
-    calibration.share(prepared, PREPARATION)
-    calibration.run(list(TRAINING))
+    calibration = _calibrated(arguments.work.resolve() / "calibration", prepared, clip, consent)
     budget = budgeted(params, arguments.profile, config, calibration, minutes, arguments.clock)
     run = BenchmarkRun(root=work / config / f"{minutes:g}-minutes", params=budget, config=config, **common)
     run.prepare(clip, consent)
     run.share(prepared, PREPARATION)
     run.run([*TRAINING, *RESULTS])
     return _figures(run, prepared, arguments.clock)
+
+
+def _calibrated(folder: Path, prepared: BenchmarkRun, clip: Path, consent: Consent) -> BenchmarkRun:
+    """A configuration trained a little, on the first clip that asks: how fast this machine is with it, kernels compiled before."""
+    stages, run = list(TRAINING), prepared
+    for kind, shortened in (("warm-up", warm_up_params), ("timed", calibration_params)):
+        params = shortened(prepared.params, prepared.config)
+        run = replace(prepared, root=folder / f"{prepared.config}-{kind}-{training_key(params, prepared)}", params=params)
+        if not run.has_run(stages):
+            run.prepare(clip, consent)
+            run.share(prepared, PREPARATION)
+            run.run(stages)
+    return run
 
 
 def _figures(run: BenchmarkRun, prepared: BenchmarkRun, clock: Clock) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CROSS_PROTOCOLS", "PAIR", "PROTOCOLS", "Protocol", "cross_protocol"]
+__all__ = ["CROSS_PROTOCOLS", "PAIR", "PAIR_STATIC_MOUTH", "PAIR_WRONG_TIME", "PROTOCOLS", "Protocol", "cross_protocol"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,23 @@ PAIR = Protocol(
     control=False,
     says="two videos as they are, aligned in time and resized to the reference",
     regions=("full", "face", "mouth"),
+)
+
+PAIR_WRONG_TIME = Protocol(
+    name="pair/wrong_time",
+    title="wrong time",
+    file="",
+    control=True,
+    says="control: the rendered lips of half the video later against the reference; lip figures only",
+    regions=(),
+)
+PAIR_STATIC_MOUTH = Protocol(
+    name="pair/static_mouth",
+    title="still mouth",
+    file="",
+    control=True,
+    says="control: the rendered lips held at their mean shape; lip figures only",
+    regions=(),
 )
 
 

@@ -102,7 +102,7 @@ class Table:
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
     """Every figure of every protocol with its interval; figures run down, protocols across, so that it fits a phone."""
-    protocols = [p for p in PROTOCOLS if p.name in metrics["protocols"]]
+    protocols = sorted((p for p in PROTOCOLS if p.name in metrics["protocols"]), key=lambda protocol: protocol.control)
     known = {p.name for p in protocols}
     names = [p.name for p in protocols] + [name for name in metrics["protocols"] if name not in known]
     rows = []
