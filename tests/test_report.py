@@ -201,6 +201,9 @@ def test_the_verdict_names_what_is_wrong_first() -> None:
     still["comparisons"]["head/self - head/static_mouth"] = {"psnr_mouth": 0.1, "ci95": {"psnr_mouth": [-0.1, 0.3]}}
     assert judge(still).level == "warn"
     assert judge(_metrics(frames_without_face=40)).level == "fail"
+    torso = _metrics()
+    torso["protocols"]["full/self"] = {"psnr_torso": 13.5, "ci95": {}}
+    assert judge(torso).level == "warn" and "torso 13.5 dB" in judge(torso).headline
     assert judge(None).level == "warn" and not judge(None).statements
 
 

@@ -221,6 +221,8 @@ def _denoise_levels(denoise: Mapping[str, Any] | None) -> list[tuple[str, str, s
 
 
 def _level_name(key: str) -> str:
+    if key == "active":
+        return "speech (share of the time)"
     name, _, unit = key.rpartition("_")
     units = {"db": "dB", "dbfs": "dBFS", "s": "s", "hz": "Hz"}
     return f"{name.replace('_', ' ').replace('snr', 'SNR')} ({units[unit]})" if unit in units else key.replace("_", " ")

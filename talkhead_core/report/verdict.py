@@ -20,7 +20,8 @@ RETRIEVAL = "head/retrieval"
 FULL = "full/self"
 
 _LEAST_AUDIO_GAIN_DB = 2.0
-_LEAST_R = 0.4
+_LEAST_R, _LEAST_LOOSE_R = 0.4, 0.2
+_LEAST_TORSO_DB = 22.0
 _LEAST_SPREAD, _LARGEST_SPREAD = 0.7, 1.5
 _LARGEST_LMD_PX512 = 2.5
 _LEAST_FACE_DB = 28.0
@@ -64,7 +65,7 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
         return Verdict(level="warn", headline="Not evaluated yet: there are no figures to go by.", statements=())
     checks: tuple[Callable[[Mapping[str, Any]], Statement | None], ...] = (
         _audio_decides, _beats_still_mouth, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found,
-        _jitter, _seam, _blinks,
+        _jitter, _seam, _torso, _blinks,
     )  # fmt: skip
     found = [statement for check in checks if (statement := check(metrics)) is not None]
     return conclude(found, "nothing stands out on the held-out frames")
@@ -153,7 +154,8 @@ def _mouth_follows(metrics: Mapping[str, Any]) -> Statement | None:
             level="warn", text=f"The mouth's movement has no correlation to give: it hardly moves in recording or render ({MODEL})."
         )
     value = figures["mouth_opening_r"]
-    when = "when the recording's does" if value >= _LEAST_R else "at other times than the recording's"
+    loosely = "only loosely with the recording's" if value >= _LEAST_LOOSE_R else "at other times than the recording's"
+    when = "when the recording's does" if value >= _LEAST_R else loosely
     text = f"The mouth opens {when}: r = {value:.2f}{_between(_ci(figures, 'mouth_opening_r'))} ({MODEL})."
     return Statement(level="warn" if value < _LEAST_R else "ok", text=text)
 
@@ -214,6 +216,17 @@ def _seam(metrics: Mapping[str, Any]) -> Statement | None:
         return None
     text = f"The neck line shows a step of {value:.1f} of 255 levels that the recording does not have ({FULL})."
     return Statement(level="warn" if value > _LARGEST_SEAM_LEVELS else "ok", text=text)
+
+
+def _torso(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"].get(FULL, {})
+    if "psnr_torso" not in figures:
+        return None
+    value = figures["psnr_torso"]
+    text = f"Neck and torso {value:.1f} dB{_between(_ci(figures, 'psnr_torso'), 'dB')} ({FULL})"
+    if value >= _LEAST_TORSO_DB:
+        return Statement(level="ok", text=f"{text}.")
+    return Statement(level="warn", text=f"{text}: too far from the recording's; a dub shows them only with dub.torso: field.")
 
 
 def _blinks(metrics: Mapping[str, Any]) -> Statement | None:
