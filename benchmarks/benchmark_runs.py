@@ -49,7 +49,7 @@ RESULTS = ("render", "evaluate")
 Clock = Literal["wall", "processor"]
 """What a minute is: of the wall, or of processor time over cores, which other work on the machine does not lengthen."""
 
-_CALIBRATION_STEPS = 100  # the history has a row every 50 steps
+_CALIBRATION_STEPS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,8 +216,7 @@ def budgeted(
 
 
 def _seconds_a_step(calibration: BenchmarkRun, stage: str, clock: Clock) -> float:
-    step, seconds = calibration.history(stage)["step"], calibration.step_seconds(stage, clock)
-    return float((seconds.iloc[-1] - seconds.iloc[0]) / (step.iloc[-1] - step.iloc[0]))
+    return float(calibration.step_seconds(stage, clock).iloc[-1] / calibration.history(stage)["step"].iloc[-1])
 
 
 def _processor_seconds() -> float:

@@ -21,6 +21,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import ffmpeg
 import yaml
 
 from benchmarks.benchmark_runs import (
@@ -40,9 +41,11 @@ from benchmarks.benchmark_runs import (
 from benchmarks.machine import describe_machine
 from benchmarks.speakers_table import write_table
 from flows.speaker_registration import consent_from_statement
-from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.artifacts import read_json, whole_file, write_json
 from talkhead_core.consent import Consent
 from talkhead_core.errors import InputError, TalkheadError
+from talkhead_core.media.ffmpeg_binary import run_graph
+from talkhead_core.media.probe import probe_video
 
 _SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 _FIGURES = (
@@ -106,6 +109,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--also-minutes", type=float, nargs="*", default=[], help="further trainings, for quality against time")
     parser.add_argument("--also-on", action="append", help="a clip's name without suffix: further trainings on it alone; else on all")
     parser.add_argument("--clock", choices=["wall", "processor"], default="wall", help="processor: time of all cores over their number")
+    parser.add_argument("--seconds", type=float, help="take only so much of a longer clip, from its beginning")
     parser.add_argument("--size", type=int, help="side of the frames trained on and rendered, px; the profile's when left out")
     parser.add_argument("--config", action="append", help="a configuration of params.yaml; all of them when left out")
     parser.add_argument("--profile", default="cpu", help="a profile of params.yaml: size, and how time is split between the stages")
@@ -132,9 +136,25 @@ def _clips(arguments: argparse.Namespace) -> tuple[list[Path], Consent]:
     clips = sorted(path for path in arguments.clips.iterdir() if path.suffix.lower() in _SUFFIXES)
     if not clips:
         raise InputError(f"{arguments.clips}: holds no video")
+    if arguments.seconds:
+        clips = [_beginning(clip, arguments.seconds, arguments.work / "clips") for clip in clips]
     if not arguments.consent:
         raise InputError('nobody is trained without having agreed: give --consent "who, what for"')
     return clips, consent_from_statement(arguments.consent)
+
+
+def _beginning(clip: Path, seconds: float, folder: Path) -> Path:
+    """The first part of a longer clip, encoded once."""
+    target = folder / f"{seconds:g}-s" / f"{clip.stem}.mp4"
+    if probe_video(clip).duration_s <= seconds + 0.5:
+        return clip
+    if not target.is_file():
+        with whole_file(target) as temporary:
+            part = ffmpeg.input(f"file:{clip}", t=seconds)
+            run_graph(
+                ffmpeg.output(part, f"file:{temporary}", vcodec="libx264", crf=10, acodec="aac", audio_bitrate="192k", format="mp4"), clip
+            )
+    return target
 
 
 def _run(
@@ -219,7 +239,13 @@ def _about(work: Path, clip: Path) -> dict[str, Any]:
 
 
 def _document(arguments: argparse.Namespace, machine: dict[str, Any], results: dict[str, Any], failures: dict[str, str]) -> dict[str, Any]:
-    settings = {"minutes": arguments.minutes, "clock": arguments.clock, "profile": arguments.profile, "code_sha256": code_sha256()}
+    settings = {
+        "seconds": arguments.seconds,
+        "minutes": arguments.minutes,
+        "clock": arguments.clock,
+        "profile": arguments.profile,
+        "code_sha256": code_sha256(),
+    }
     done = {name: result for name, result in results.items() if result["runs"]}
     return {"machine": machine, "settings": settings, "clips": done, "failures": failures}
 

@@ -39,11 +39,12 @@ def tables(results: Mapping[str, Any]) -> str:
     machine, settings = results["machine"], results["settings"]
     place = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    taken = f", the first {settings['seconds']:g} s of each clip" if settings["seconds"] else ""
     clock = "processor time over cores" if settings["clock"] == "processor" else "wall time"
     lines = [
         f"{place}, {machine['memory_gib']} GiB, load {machine['load_before']} when it began; Python {machine['python']}, {versions}; code "
         f"`{settings['code_sha256'][:12]}`. {settings['minutes']:g} minutes of training each ({clock}; the training stages from start to "
-        f"end), profile `{settings['profile']}`.",
+        f"end), profile `{settings['profile']}`{taken}.",
         "",
         "| clip | configuration | " + " | ".join(f"{heading} (head/self)" for _, heading, _ in _HEAD_COLUMNS) + " |",
         "|---|---|" + "---|" * len(_HEAD_COLUMNS),
