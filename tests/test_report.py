@@ -195,6 +195,7 @@ def test_the_verdict_names_what_is_wrong_first() -> None:
     assert judge(deaf).level == "warn" and "not certain that the mouth follows" in judge(deaf).headline
     deaf["comparisons"]["head/self - head/wrong_audio"] = {"psnr_mouth": -0.1, "ci95": {"psnr_mouth": [-0.5, 0.3]}}
     assert judge(deaf).level == "fail" and "does not follow the speech" in judge(deaf).headline
+    assert "0.1 dB [-0.3 to 0.5 dB] behind wrong audio" in judge(deaf).headline, "the interval of what is said"
     still = _metrics()
     still["comparisons"]["head/self - head/static_mouth"] = {"psnr_mouth": -0.4, "ci95": {"psnr_mouth": [-0.6, -0.1]}}
     assert judge(still).level == "fail" and "loses to one that stands still by 0.4 dB" in judge(still).headline

@@ -68,7 +68,9 @@ def judge_difference(paired: Mapping[str, Any], *, same_footage: bool) -> Verdic
         better = sum(statement.text.startswith("B is better") for statement in statements)
         headline = f"B is better in {better} of {len(statements)} figures and worse in none." if better else "No difference is certain."
         return Verdict(level="ok", headline=headline, statements=tuple(statements))
-    return conclude(statements, "B is better")
+    worst_first = conclude(statements, "")
+    headline = f"B is worse in {len(worse)} of {len(statements)} figures; first: {worst_first.statements[0].text}"
+    return Verdict(level=worst_first.level, headline=headline, statements=worst_first.statements)
 
 
 def compare_page(first: Run, second: Run, progress: Progress = silent, label: VideoLabel | None = None) -> str:
@@ -195,7 +197,10 @@ def _worst(first: Run, second: Run, shared: Sequence[int], fps: float) -> list[P
     renders = [run.artifacts.file("render", file) for run in (first, second)]
     if table is None or clip is None or None in renders or not shared:
         return []
-    lost = dict(most_changed(table[table["frame_id"].isin(shared)], "psnr_face", _WORST, max(1, round(0.4 * fps))))
+    changed = most_changed(table[table["frame_id"].isin(shared)], "psnr_face", _WORST, max(1, round(0.4 * fps)))
+    lost = {frame_id: change for frame_id, change in changed if change < 0}
+    if not lost:
+        return []
     ordered = sorted(lost)
     recorded = dict(zip(ordered, read_selected_frames(clip, ordered), strict=True))
     shown = [
@@ -204,7 +209,7 @@ def _worst(first: Run, second: Run, shared: Sequence[int], fps: float) -> list[P
         if path is not None
     ]
     place = {frame_id: position for position, frame_id in enumerate(shared)}
-    faces = face_squares(first.artifacts, ordered, int(recorded[ordered[0]].shape[0])) if ordered else {}
+    faces = face_squares(first.artifacts, ordered, int(recorded[ordered[0]].shape[0]))
     return [
         picture_strip(
             [cut_square(image, faces[frame_id]) for image in (recorded[frame_id], shown[0][frame_id], shown[1][frame_id])],

@@ -113,7 +113,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     controls = {p.name for p in protocols if p.control}
     head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
     arrows = "↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0"
-    caption = f"Figures by protocol, with 95 % intervals from a block bootstrap over frames ({arrows})"
+    lips = f"; lips as {metrics['landmarker']} finds them" if metrics.get("landmarker") else ""
+    caption = f"Figures by protocol, with 95 % intervals from a block bootstrap over frames ({arrows}){lips}"
     return Table(caption=caption, head=head, rows=rows)
 
 

@@ -101,7 +101,7 @@ def _audio_decides(metrics: Mapping[str, Any]) -> Statement | None:
     value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
     between = f"at the mouth ({MODEL} against {WRONG_AUDIO})"
     if value <= 0:
-        worse = f"the right audio is {abs(value):.1f} dB{_between(interval, 'dB')} behind wrong audio {between}"
+        worse = f"the right audio is {-value:.1f} dB{_between(_negated(interval), 'dB')} behind wrong audio {between}"
         return Statement(level="fail", text=f"The mouth does not follow the speech: {worse}.")
     only = "only " if value < _LEAST_AUDIO_GAIN_DB else ""
     text = f"the right audio beats wrong audio by {only}{value:.1f} dB{_between(interval, 'dB')} {between}"
@@ -115,7 +115,7 @@ def _beats_still_mouth(metrics: Mapping[str, Any]) -> Statement | None:
     if "psnr_mouth" not in gain:
         return None
     value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
-    verb = "beats" if value > 0 else "loses to"
+    verb, interval = ("beats", interval) if value > 0 else ("loses to", _negated(interval))
     text = (
         f"the moving mouth {verb} one that stands still by {abs(value):.1f} dB{_between(interval, 'dB')} ({MODEL} against {STATIC_MOUTH})"
     )
@@ -129,7 +129,7 @@ def _beats_retrieval(metrics: Mapping[str, Any]) -> Statement | None:
     if "psnr_face" not in gain:
         return None
     value, interval = gain["psnr_face"], gain.get("ci95", {}).get("psnr_face")
-    verb = "beats" if value > 0 else "loses to"
+    verb, interval = ("beats", interval) if value > 0 else ("loses to", _negated(interval))
     by = f"{abs(value):.1f} dB{_between(interval, 'dB')}"
     text = f"the model {verb} the training frame of the nearest pose by {by} in the face ({MODEL} against {RETRIEVAL})"
     return Statement(level="ok" if value > 0 else "fail", text=_sentence(text))
@@ -243,9 +243,16 @@ def _ci(figures: Mapping[str, Any], name: str) -> list[float] | None:
     return list(interval) if interval else None
 
 
+def _negated(interval: list[float] | None) -> list[float] | None:
+    return [-interval[1], -interval[0]] if interval else None
+
+
 def _between(interval: list[float] | None, unit: str = "") -> str:
     digits = 1 if unit == "dB" else 2
-    return f" [{interval[0]:.{digits}f} to {interval[1]:.{digits}f}{' ' + unit if unit else ''}]" if interval else ""
+    if not interval:
+        return ""
+    low, high = (round(end, digits) + 0.0 for end in interval)  # no -0.0
+    return f" [{low:.{digits}f} to {high:.{digits}f}{' ' + unit if unit else ''}]"
 
 
 def _sentence(text: str) -> str:
