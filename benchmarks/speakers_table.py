@@ -16,8 +16,13 @@ __all__ = ["over_time_plot", "over_time_tables", "tables", "write_table"]
 REPOSITORY = Path(__file__).resolve().parents[1]
 _INTRODUCTION = f"""# Quality under equal time
 
-`make benchmark CLIPS=folder CONSENT="who, what for"` makes this table on any folder of clips. Every figure stands under its protocol
-([evaluation.md](evaluation.md)); brackets are 95 % intervals over frames, not over seeds.
+`make benchmark CLIPS=folder CONSENT="who, what for"` makes these tables on any folder of clips: every configuration of `params.yaml` is
+trained on every clip for the same time, rendered and evaluated on the clip's held-out last eleventh. The time is that of the training
+stages from start to end, so that what a configuration learns before its first step (ours: the lips) counts as well; how many steps fit is
+measured first, on the first clip. `python -m benchmarks.speakers --help` names the rest: frame size, the first seconds of long clips,
+processor time instead of wall time, further lengths for quality against time. It keeps what is done and picks up where it stood.
+
+Every figure stands under its protocol ([evaluation.md](evaluation.md)); brackets are 95 % intervals over frames, not over seeds.
 
 {empty_section()}
 """
