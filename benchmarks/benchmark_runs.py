@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -96,6 +97,8 @@ class BenchmarkRun:
         for stage in stages:
             if mine[stage] == theirs[stage] and other._is_done(stage, theirs[stage]) and not self._is_done(stage, mine[stage]):
                 self._forget(stage)
+                if self.folder(stage).is_dir():
+                    shutil.rmtree(self.folder(stage))
                 self.folder(stage).symlink_to(other.folder(stage).resolve(), target_is_directory=True)
                 write_json(self._marker(stage), read_json(other._marker(stage)))
 

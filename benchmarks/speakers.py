@@ -6,8 +6,8 @@ Every clip is prepared once; every configuration of ``params.yaml`` (or those na
 evaluated. The minutes are those of the training stages from start to end, so that what a configuration learns before its first step counts
 as well. ``--also-minutes`` (on ``--also-on`` clips) adds whole trainings of other lengths: quality against time. What was done is kept in
 ``--work`` and skipped by the same command, so that it can be stopped at any time. Figures, machine and versions go to
-``benchmarks/results/speakers.json``, tables and plot to ``docs/benchmark.md``; no footage does. Without ``--clips`` the demo speaker is the
-only clip.
+``benchmarks/results/speakers.json``, tables and plot to ``docs/benchmark.md`` and to a page, ``out/benchmark.html``; no footage does.
+Without ``--clips`` the demo speaker is the only clip.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from benchmarks.benchmark_runs import (
     warm_up_params,
 )
 from benchmarks.machine import describe_machine
+from benchmarks.speakers_page import write_page
 from benchmarks.speakers_table import write_table
 from flows.speaker_registration import consent_from_statement
 from talkhead_core.artifacts import read_json, whole_file, write_json
@@ -90,7 +91,8 @@ def main(argv: list[str] | None = None) -> int:
                 result["over_time"].setdefault(config, {})[f"{minutes:g}"] = _over_time(figures)
         write_json(arguments.out, _document(arguments, machine, results, failures))
     write_table(read_json(arguments.out), arguments.document)
-    print(f"{arguments.out}\n{arguments.document}")
+    write_page(read_json(arguments.out), arguments.page)
+    print(f"{arguments.out}\n{arguments.document}\n{arguments.page}")
     return 1 if failures else 0
 
 
@@ -116,6 +118,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=REPOSITORY / ".talkhead" / "benchmark", help="where runs are kept")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results" / "speakers.json")
     parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "benchmark.md")
+    parser.add_argument("--page", type=Path, default=REPOSITORY / "out" / "benchmark.html")
     return parser.parse_args(argv)
 
 

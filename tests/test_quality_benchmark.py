@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 
 from benchmarks import speakers
 from benchmarks.benchmark_runs import TRAINING, BenchmarkRun, Clock, budgeted, calibration_params, code_sha256, resolved
+from benchmarks.speakers_page import write_page
 from benchmarks.speakers_table import tables, write_table
 from flows.speaker_registration import consent_from_statement
 from talkhead_core.artifacts import read_json, write_json
@@ -102,6 +104,9 @@ def test_a_run_takes_what_another_made_alike_and_makes_the_rest(toy: BenchmarkRu
     third.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests"))
     third.run(STAGES)
     assert (toy.folder("landmarks") / "made").read_text() == made != (third.folder("landmarks") / "made").read_text(), "its own, not theirs"
+    second.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests"))
+    second.share(toy, STAGES)
+    assert (second.folder("landmarks") / "made").read_text() == made, "and theirs again"
 
 
 def _calibrated(toy: BenchmarkRun, seconds_a_step: dict[str, float], before_s: float, processor_share: float) -> None:
@@ -224,6 +229,11 @@ def test_quality_against_time_is_a_table_and_a_plot(tmp_path: Path) -> None:
     assert "| er-nerf | 30.00 | – | – | – | 1.50 | – |" in text
     write_table(results, tmp_path / "d.md")
     assert "](d.svg)" in (tmp_path / "d.md").read_text() and "minutes of training" in (tmp_path / "d.svg").read_text()
+    write_page(results, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<td>30.00</td>" in page and 'scope="col">0.5 min' in page and "talkhead 30.0 dB after 2.1 minutes" in page
+    assert "mouth over head/static_mouth" in page.replace("PSNR ", "").replace(", dB ↑", "") and "bob talkhead" in page
+    assert not re.search(r"(?:src|href)=\"(?!#|data:)", page), "it loads nothing"
     write_table(_results(), tmp_path / "one.md")
     assert not (tmp_path / "one.svg").exists(), "one length is no curve"
 
