@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import yaml
@@ -20,6 +22,7 @@ import yaml
 from flows.stage_graph import read_stage_graph
 from talkhead_core.artifacts import read_json, write_json, write_text
 from talkhead_core.consent import Consent, write_consent
+from talkhead_core.errors import InputError
 from talkhead_core.parameters import merged
 
 __all__ = [
@@ -28,11 +31,14 @@ __all__ = [
     "RESULTS",
     "TRAINING",
     "BenchmarkRun",
+    "Clock",
     "budgeted",
     "calibration_params",
     "code_sha256",
     "file_sha256",
     "resolved",
+    "training_key",
+    "warm_up_params",
 ]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -41,7 +47,10 @@ TRAINING = {"train_coarse": "head", "train_fine": "head", "train_torso": "torso"
 """Training stage -> its section that holds ``iterations``."""
 RESULTS = ("render", "evaluate")
 
-_CALIBRATION_STEPS = 150  # the history has a row every 50 steps; the first holds the time to compile the kernels
+Clock = Literal["wall", "processor"]
+"""What a minute is: of the wall, or of processor time over cores, which other work on the machine does not lengthen."""
+
+_CALIBRATION_STEPS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,40 +91,72 @@ class BenchmarkRun:
         """Where a stage writes."""
         return self.root / "data" / self.speaker / stage
 
-    def use(self, other: BenchmarkRun, stages: Sequence[str]) -> None:
-        """Take what another run of the same clip wrote."""
+    def share(self, other: BenchmarkRun, stages: Sequence[str]) -> None:
+        """Take what another run of the same clip wrote and this one would write alike."""
+        mine, theirs = self.signatures(), other.signatures()
         for stage in stages:
-            link = self.folder(stage)
-            if not link.is_symlink():
-                link.symlink_to(other.folder(stage).resolve(), target_is_directory=True)
+            if mine[stage] == theirs[stage] and other._is_done(stage, theirs[stage]) and not self._is_done(stage, mine[stage]):
+                self._forget(stage)
+                if self.folder(stage).is_dir():
+                    shutil.rmtree(self.folder(stage))
+                self.folder(stage).symlink_to(other.folder(stage).resolve(), target_is_directory=True)
+                write_json(self._marker(stage), read_json(other._marker(stage)))
 
-    def run(self, stages: Sequence[str], upstream: str = "") -> str:
-        """Run stages in order, each only when it was not done with the same parameters, code and inputs.
-
-        Returns:
-            A signature of all that they rest on.
-        """
-        signature = upstream or self.made_from
+    def run(self, stages: Sequence[str]) -> None:
+        """Run stages in order, each only when it was not done with the same parameters, code and inputs."""
+        signatures = self.signatures()
         for stage in stages:
-            section = resolved(self.params, self.profile, self.config, stage)
-            signature = _hash([stage, section, signature, code_sha256(stage)])
-            marker = self.root / "done" / f"{stage}.json"
-            if marker.is_file() and read_json(marker)["signature"] == signature:
+            if self._is_done(stage, signatures[stage]):
                 continue
-            started = time.perf_counter()
+            self._forget(stage)
+            started, processor = time.perf_counter(), _processor_seconds()
             self._run_stage(stage)
-            seconds = time.perf_counter() - started
-            write_json(marker, {"signature": signature, "seconds": seconds})
+            seconds, processor = time.perf_counter() - started, _processor_seconds() - processor
+            write_json(self._marker(stage), {"signature": signatures[stage], "seconds": seconds, "processor_seconds": processor})
             self.say(f"{stage} {seconds:.0f} s")
-        return signature
 
-    def seconds(self, stages: Sequence[str]) -> float:
-        """Wall time that stages took."""
-        return sum(float(read_json(self.root / "done" / f"{stage}.json")["seconds"]) for stage in stages)
+    def has_run(self, stages: Sequence[str]) -> bool:
+        """Whether stages are done, on whatever clip."""
+        return all(self._marker(stage).is_file() for stage in stages)
+
+    def signatures(self) -> dict[str, str]:
+        """Of every stage: of its parameters, its code, the clip, and what it reads of earlier stages."""
+        made: dict[str, str] = {}
+        for node in read_stage_graph(REPOSITORY):
+            section = resolved(self.params, self.profile, self.config, node.name)
+            made[node.name] = _hash([node.name, section, code_sha256(node.name), self.made_from, [made[name] for name in node.upstream]])
+        return made
+
+    def seconds(self, stages: Sequence[str], clock: Clock = "wall") -> float:
+        """Time that stages took."""
+        return sum(float(read_json(self._marker(stage))["seconds"]) * self._idle_share(stage, clock) for stage in stages)
+
+    def step_seconds(self, stage: str, clock: Clock = "wall") -> pd.Series:
+        """Time into a training stage's steps, a row for every row of its history; loading and learning lips precede it."""
+        return self.history(stage)["seconds"] * self._idle_share(stage, clock)
 
     def history(self, stage: str) -> pd.DataFrame:
         """``history.parquet`` of a training stage."""
         return pd.read_parquet(self.folder(stage) / "history.parquet")
+
+    def _idle_share(self, stage: str, clock: Clock) -> float:
+        """What wall time shrinks by on idle cores."""
+        if clock == "wall":
+            return 1.0
+        took = read_json(self._marker(stage))
+        return float(took["processor_seconds"]) / len(os.sched_getaffinity(0)) / float(took["seconds"])
+
+    def _marker(self, stage: str) -> Path:
+        return self.root / "done" / f"{stage}.json"
+
+    def _is_done(self, stage: str, signature: str) -> bool:
+        return self._marker(stage).is_file() and read_json(self._marker(stage))["signature"] == signature
+
+    def _forget(self, stage: str) -> None:
+        """What this run has of a stage is of no use any more; another run's folder is only let go."""
+        self._marker(stage).unlink(missing_ok=True)
+        if self.folder(stage).is_symlink():
+            self.folder(stage).unlink()
 
     def _run_stage(self, stage: str) -> None:
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
@@ -134,31 +175,56 @@ def resolved(params: Mapping[str, Any], profile: str, config: str, section: str)
 
 def calibration_params(params: Mapping[str, Any], config: str) -> dict[str, Any]:
     """Parameters that train a little, to see how fast this machine is with this configuration."""
-    short: dict[str, Any] = {stage: {section: {"iterations": _CALIBRATION_STEPS}} for stage, section in TRAINING.items()}
+    return _with_override(params, config, {stage: {section: {"iterations": _CALIBRATION_STEPS}} for stage, section in TRAINING.items()})
+
+
+def training_key(params: Mapping[str, Any], run: BenchmarkRun) -> str:
+    """Of what decides how long a training step takes, whatever the clip: parameters and code of the training stages."""
+    sections = [resolved(params, run.profile, run.config, stage) for stage in TRAINING]
+    return _hash([sections, [code_sha256(stage) for stage in TRAINING]])[:8]
+
+
+def warm_up_params(params: Mapping[str, Any], config: str) -> dict[str, Any]:
+    """Parameters that hardly train: the kernels are compiled, which happens once on a machine and is nobody's training time."""
+    short: dict[str, Any] = {stage: {section: {"iterations": 2}} for stage, section in TRAINING.items()}
     short["train_coarse"]["lips"] = {"iterations": 1}
     return _with_override(params, config, short)
 
 
-def budgeted(params: Mapping[str, Any], profile: str, config: str, calibration: BenchmarkRun, minutes: float) -> dict[str, Any]:
-    """Parameters whose training takes about ``minutes`` on this machine, split over the stages as the profile splits its iterations.
+def budgeted(
+    params: Mapping[str, Any], profile: str, config: str, calibration: BenchmarkRun, minutes: float, clock: Clock = "wall"
+) -> dict[str, Any]:
+    """Parameters whose training takes about ``minutes`` on this machine, its steps split as the profile splits its iterations.
 
     Args:
         params: of the repository.
         profile: a key of ``profiles``.
         config: a key of ``configs``.
         calibration: a run that was trained a little.
-        minutes: for the steps of coarse, fine and torso training together.
+        minutes: for the training stages from start to end: loading, learning lips and steps.
+        clock: whose minutes.
+
+    Raises:
+        InputError: the minutes are gone before the first step.
     """
     wanted = {stage: int(resolved(params, profile, config, stage)[section]["iterations"]) for stage, section in TRAINING.items()}
-    seconds_a_step = {stage: _seconds_a_step(calibration.history(stage)) for stage in TRAINING}
-    scale = 60.0 * minutes / sum(wanted[stage] * seconds_a_step[stage] for stage in TRAINING)
+    a_step = {stage: _seconds_a_step(calibration, stage, clock) for stage in TRAINING}
+    before_steps = calibration.seconds(list(TRAINING), clock) - sum(a_step[stage] * _CALIBRATION_STEPS for stage in TRAINING)
+    left = 60.0 * minutes - before_steps
+    if left <= 0:
+        raise InputError(f"{calibration.speaker}, {config}: loading and learning lips alone take {before_steps:.0f} s; give more minutes")
+    scale = left / sum(wanted[stage] * a_step[stage] for stage in TRAINING)
     steps = {stage: {TRAINING[stage]: {"iterations": max(1, round(scale * wanted[stage]))}} for stage in TRAINING}
     return _with_override(params, config, steps)
 
 
-def _seconds_a_step(history: pd.DataFrame) -> float:
-    first, last = history.iloc[0], history.iloc[-1]
-    return float((last["seconds"] - first["seconds"]) / (last["step"] - first["step"]))
+def _seconds_a_step(calibration: BenchmarkRun, stage: str, clock: Clock) -> float:
+    return float(calibration.step_seconds(stage, clock).iloc[-1] / calibration.history(stage)["step"].iloc[-1])
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _with_override(params: Mapping[str, Any], config: str, override: Mapping[str, Any]) -> dict[str, Any]:

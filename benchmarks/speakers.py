@@ -1,11 +1,13 @@
 """How good the configurations are on a folder of clips, each trained for the same time:
 
-    python -m benchmarks.speakers --clips FOLDER --consent "who, what for" [--minutes 5] [--config talkhead]... [--profile cpu]
+    python -m benchmarks.speakers --clips FOLDER --consent "who, what for" [--minutes 5] [--config talkhead]... [--profile cpu] [--size 128]
 
 Every clip is prepared once; every configuration of ``params.yaml`` (or those named) is trained on it for the same minutes, rendered and
-evaluated. What was done is kept in ``--work`` and skipped by the same command, so that it can be stopped at any time. Figures, machine
-and versions go to ``benchmarks/results/speakers.json`` and the table to ``docs/benchmark.md``; no footage does. Without ``--clips`` the
-demo speaker is the only clip.
+evaluated. The minutes are those of the training stages from start to end, so that what a configuration learns before its first step counts
+as well. ``--also-minutes`` (on ``--also-on`` clips) adds whole trainings of other lengths: quality against time. What was done is kept in
+``--work`` and skipped by the same command, so that it can be stopped at any time. Figures, machine and versions go to
+``benchmarks/results/speakers.json``, tables and plot to ``docs/benchmark.md`` and to a page, ``out/benchmark.html``; no footage does.
+Without ``--clips`` the demo speaker is the only clip.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import argparse
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import ffmpeg
 import yaml
 
 from benchmarks.benchmark_runs import (
@@ -26,18 +30,23 @@ from benchmarks.benchmark_runs import (
     RESULTS,
     TRAINING,
     BenchmarkRun,
+    Clock,
     budgeted,
     calibration_params,
     code_sha256,
     file_sha256,
-    resolved,
+    training_key,
+    warm_up_params,
 )
 from benchmarks.machine import describe_machine
+from benchmarks.speakers_page import write_page
 from benchmarks.speakers_table import write_table
 from flows.speaker_registration import consent_from_statement
-from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.artifacts import read_json, whole_file, write_json
 from talkhead_core.consent import Consent
 from talkhead_core.errors import InputError, TalkheadError
+from talkhead_core.media.ffmpeg_binary import run_graph
+from talkhead_core.media.probe import probe_video
 
 _SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 _FIGURES = (
@@ -54,6 +63,10 @@ def main(argv: list[str] | None = None) -> int:
         clips, consent = _clips(arguments)
         params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
         configs = arguments.config or list(params["configs"])
+        if arguments.size:
+            params["train_coarse"]["size_px"] = arguments.size
+            for profile in params["profiles"].values():
+                profile["train_coarse"] = {**profile["train_coarse"], "size_px": arguments.size}
         for kind, names in (("configs", configs), ("profiles", [arguments.profile])):
             if unknown := set(names) - set(params[kind]):
                 raise InputError(f"params.yaml has no {', '.join(sorted(unknown))} among its {kind}; choose of {', '.join(params[kind])}")
@@ -63,37 +76,54 @@ def main(argv: list[str] | None = None) -> int:
     machine = describe_machine()
     results: dict[str, Any] = {}
     failures: dict[str, str] = {}
-    for clip in clips:
-        for config in configs:
-            name = f"{clip.stem} {config}"
-            try:
-                results.setdefault(clip.stem, {"clip": None, "runs": {}})
-                results[clip.stem]["runs"][config] = _run(arguments, clip, consent, params, config)
-                results[clip.stem]["clip"] = _about(arguments.work, clip)
-            except (RuntimeError, TalkheadError) as error:
-                failures[name] = str(error)
-                print(f"{name}: {error}")
-            write_json(arguments.out, _document(arguments, machine, results, failures))
+    for clip, config, minutes in _wanted(arguments, clips, configs):
+        result = results.setdefault(clip.stem, {"clip": None, "runs": {}, "over_time": {}})
+        try:
+            figures = _run(arguments, clip, consent, params, config, minutes)
+        except (RuntimeError, TalkheadError) as error:
+            failures[f"{clip.stem} {config}, {minutes:g} minutes"] = str(error)
+            print(f"{clip.stem} {config}, {minutes:g} minutes: {error}", flush=True)
+        else:
+            result["clip"] = _about(arguments.work, clip)
+            if minutes == arguments.minutes:
+                result["runs"][config] = figures
+            if arguments.also_minutes:
+                result["over_time"].setdefault(config, {})[f"{minutes:g}"] = _over_time(figures)
+        write_json(arguments.out, _document(arguments, machine, results, failures))
     write_table(read_json(arguments.out), arguments.document)
-    print(f"{arguments.out}\n{arguments.document}")
+    write_page(read_json(arguments.out), arguments.page)
+    print(f"{arguments.out}\n{arguments.document}\n{arguments.page}")
     return 1 if failures else 0
+
+
+def _wanted(arguments: argparse.Namespace, clips: list[Path], configs: list[str]) -> list[tuple[Path, str, float]]:
+    """The table's runs first, then those that show quality against time."""
+    table = [(clip, config, arguments.minutes) for clip in clips for config in configs]
+    curved = [clip for clip in clips if not arguments.also_on or clip.stem in arguments.also_on]
+    return table + [(clip, config, minutes) for clip in curved for minutes in sorted(arguments.also_minutes) for config in configs]
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, help="a folder of portrait videos; the demo speaker's when left out")
     parser.add_argument("--consent", help='"who, what for": that the people shown have agreed to be trained')
-    parser.add_argument("--minutes", type=float, default=5.0, help="training steps of each run, coarse, fine and torso together")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training a run: its coarse, fine and torso stages from start to end")
+    parser.add_argument("--also-minutes", type=float, nargs="*", default=[], help="further trainings, for quality against time")
+    parser.add_argument("--also-on", action="append", help="a clip's name without suffix: further trainings on it alone; else on all")
+    parser.add_argument("--clock", choices=["wall", "processor"], default="wall", help="processor: time of all cores over their number")
+    parser.add_argument("--seconds", type=float, help="take only so much of a longer clip, from its beginning")
+    parser.add_argument("--size", type=int, help="side of the frames trained on and rendered, px; the profile's when left out")
     parser.add_argument("--config", action="append", help="a configuration of params.yaml; all of them when left out")
     parser.add_argument("--profile", default="cpu", help="a profile of params.yaml: size, and how time is split between the stages")
     parser.add_argument("--work", type=Path, default=REPOSITORY / ".talkhead" / "benchmark", help="where runs are kept")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results" / "speakers.json")
     parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "benchmark.md")
+    parser.add_argument("--page", type=Path, default=REPOSITORY / "out" / "benchmark.html")
     return parser.parse_args(argv)
 
 
 def _clips(arguments: argparse.Namespace) -> tuple[list[Path], Consent]:
-    if arguments.minutes <= 0:
+    if min(arguments.minutes, *arguments.also_minutes, 1.0) <= 0:
         raise InputError("--minutes must be above 0")
     if arguments.clips is None:
         folder = arguments.work / "demo"
@@ -109,47 +139,66 @@ def _clips(arguments: argparse.Namespace) -> tuple[list[Path], Consent]:
     clips = sorted(path for path in arguments.clips.iterdir() if path.suffix.lower() in _SUFFIXES)
     if not clips:
         raise InputError(f"{arguments.clips}: holds no video")
+    if arguments.seconds:
+        clips = [_beginning(clip, arguments.seconds, arguments.work / "clips") for clip in clips]
     if not arguments.consent:
         raise InputError('nobody is trained without having agreed: give --consent "who, what for"')
     return clips, consent_from_statement(arguments.consent)
 
 
-def _run(arguments: argparse.Namespace, clip: Path, consent: Consent, params: dict[str, Any], config: str) -> dict[str, Any]:
+def _beginning(clip: Path, seconds: float, folder: Path) -> Path:
+    """The first part of a longer clip, encoded once."""
+    target = folder / f"{seconds:g}-s" / f"{clip.stem}.mp4"
+    if probe_video(clip).duration_s <= seconds + 0.5:
+        return clip
+    if not target.is_file():
+        with whole_file(target) as temporary:
+            part = ffmpeg.input(f"file:{clip}", t=seconds)
+            run_graph(
+                ffmpeg.output(part, f"file:{temporary}", vcodec="libx264", crf=10, acodec="aac", audio_bitrate="192k", format="mp4"), clip
+            )
+    return target
+
+
+def _run(
+    arguments: argparse.Namespace, clip: Path, consent: Consent, params: dict[str, Any], config: str, minutes: float
+) -> dict[str, Any]:
     """Prepare, calibrate, train for the same time, render, evaluate one clip with one configuration."""
     speaker = _speaker_name(clip)
     work = arguments.work.resolve() / speaker
-    preparation_key = _preparation_key(params, arguments.profile, config)
 
     def say(text: str) -> None:
         print(f"{clip.stem:<20} {config:<14} {text}", flush=True)
 
-    common = {"speaker": speaker, "profile": arguments.profile, "config": config, "made_from": file_sha256(clip), "say": say}
-    prepared = BenchmarkRun(root=work / f"preparation-{preparation_key}", params=params, **common)
+    common = {"speaker": speaker, "profile": arguments.profile, "made_from": file_sha256(clip), "say": say}
+    prepared = BenchmarkRun(root=work / config / "preparation", params=params, config=config, **common)
     prepared.prepare(clip, consent)
-    upstream = prepared.run(PREPARATION)
-    calibration = BenchmarkRun(root=work / config / "calibration", params=calibration_params(params, config), **common)
-    calibration.prepare(clip, consent)
-    calibration.use(prepared, PREPARATION)
-    calibration.run(list(TRAINING), upstream)
-    budget = budgeted(params, arguments.profile, config, calibration, arguments.minutes)
-    run = BenchmarkRun(root=work / config / f"{arguments.minutes:g}-minutes", params=budget, **common)
+    for other in params["configs"]:
+        prepared.share(BenchmarkRun(root=work / other / "preparation", params=params, config=other, **common), PREPARATION)
+    prepared.run(PREPARATION)
+    calibration = _calibrated(arguments.work.resolve() / "calibration", prepared, clip, consent)
+    budget = budgeted(params, arguments.profile, config, calibration, minutes, arguments.clock)
+    run = BenchmarkRun(root=work / config / f"{minutes:g}-minutes", params=budget, config=config, **common)
     run.prepare(clip, consent)
-    run.use(prepared, PREPARATION)
-    run.run([*TRAINING, *RESULTS], upstream)
-    return _figures(run, prepared)
+    run.share(prepared, PREPARATION)
+    run.run([*TRAINING, *RESULTS])
+    return _figures(run, prepared, arguments.clock)
 
 
-def _preparation_key(params: dict[str, Any], profile: str, config: str) -> str:
-    """Configurations that prepare alike share the preparation."""
-    alike = [
-        other
-        for other in params["configs"]
-        if all(resolved(params, profile, other, stage) == resolved(params, profile, config, stage) for stage in PREPARATION)
-    ]
-    return alike[0]
+def _calibrated(folder: Path, prepared: BenchmarkRun, clip: Path, consent: Consent) -> BenchmarkRun:
+    """A configuration trained a little, on the first clip that asks: how fast this machine is with it, kernels compiled before."""
+    stages, run = list(TRAINING), prepared
+    for kind, shortened in (("warm-up", warm_up_params), ("timed", calibration_params)):
+        params = shortened(prepared.params, prepared.config)
+        run = replace(prepared, root=folder / f"{prepared.config}-{kind}-{training_key(params, prepared)}", params=params)
+        if not run.has_run(stages):
+            run.prepare(clip, consent)
+            run.share(prepared, PREPARATION)
+            run.run(stages)
+    return run
 
 
-def _figures(run: BenchmarkRun, prepared: BenchmarkRun) -> dict[str, Any]:
+def _figures(run: BenchmarkRun, prepared: BenchmarkRun, clock: Clock) -> dict[str, Any]:
     metrics = read_json(run.folder("evaluate") / "metrics.json")
     protocols = {
         name: {key: _rounded(figures[key]) for key in _FIGURES if key in figures}
@@ -166,17 +215,22 @@ def _figures(run: BenchmarkRun, prepared: BenchmarkRun) -> dict[str, Any]:
         },
         "not_available": {name: reason.replace(f"{run.root}/", "") for name, reason in metrics["not_available"].items()},
         "steps": {stage: int(history["step"].max()) for stage, history in histories.items()},
-        "training_minutes": round(sum(float(history["seconds"].max()) for history in histories.values()) / 60, 2),
-        "training_stages_wall_minutes": round(run.seconds(list(TRAINING)) / 60, 2),
-        "preparation_wall_minutes": round(prepared.seconds(PREPARATION) / 60, 2),
+        "training_minutes": round(run.seconds(list(TRAINING), clock) / 60, 2),
+        "step_minutes": round(sum(float(run.step_seconds(stage, clock).max()) for stage in TRAINING) / 60, 2),
+        "preparation_minutes": round(prepared.seconds(PREPARATION, clock) / 60, 2),
         "render_seconds_a_frame": _rounded(read_json(run.folder("render") / "render.json")["seconds_per_frame"]),
         "size_px": int(read_json(run.folder("render") / "render.json")["size_px"]),
     }
 
 
+def _over_time(figures: dict[str, Any]) -> dict[str, Any]:
+    own = figures["protocols"]["head/self"]
+    return {"training_minutes": figures["training_minutes"], "steps": figures["steps"], "head/self": own}
+
+
 def _about(work: Path, clip: Path) -> dict[str, Any]:
     speaker = _speaker_name(clip)
-    ingest = read_json(next((work.resolve() / speaker).glob(f"preparation-*/data/{speaker}/ingest/ingest.json")))
+    ingest = read_json(next((work.resolve() / speaker).glob(f"*/preparation/data/{speaker}/ingest/ingest.json")))
     source, made = ingest["source"], ingest["clip"]
     return {
         "sha256": source["sha256"],
@@ -188,7 +242,13 @@ def _about(work: Path, clip: Path) -> dict[str, Any]:
 
 
 def _document(arguments: argparse.Namespace, machine: dict[str, Any], results: dict[str, Any], failures: dict[str, str]) -> dict[str, Any]:
-    settings = {"minutes": arguments.minutes, "profile": arguments.profile, "code_sha256": code_sha256()}
+    settings = {
+        "seconds": arguments.seconds,
+        "minutes": arguments.minutes,
+        "clock": arguments.clock,
+        "profile": arguments.profile,
+        "code_sha256": code_sha256(),
+    }
     done = {name: result for name, result in results.items() if result["runs"]}
     return {"machine": machine, "settings": settings, "clips": done, "failures": failures}
 

@@ -10,7 +10,7 @@ from talkhead_core.errors import InputError
 
 __all__ = ["check_out_run"]
 
-_SHOWN_STAGES = ("ingest", "denoise", "train_coarse", "train_fine", "train_torso", "render", "evaluate")
+_SHOWN_STAGES = ("ingest", "denoise", "landmarks", "train_coarse", "train_fine", "train_torso", "render", "evaluate")
 
 
 def check_out_run(workspace: Workspace, speaker: str, revision: str, target: Path) -> Path:

@@ -29,7 +29,8 @@ from talkhead_core.metrics.evaluation import (
 )
 from talkhead_core.metrics.frame_scores import ReferenceFrame, region_masks
 from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
-from talkhead_core.metrics.protocol import PAIR
+from talkhead_core.metrics.pair_controls import lip_controls
+from talkhead_core.metrics.protocol import PAIR, PAIR_STATIC_MOUTH, PAIR_WRONG_TIME
 from talkhead_core.types import FloatArray, Image
 from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, tell_documents, write_files
 from tasks.pair_extras import add_extras
@@ -44,7 +45,7 @@ _LARGEST_ASPECT_CHANGE = 0.02
 def evaluate_pair(
     reference: Path, rendered: Path, config: EvaluateConfig | None = None, weights: Path = Path("weights")
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Metrics of one pair, and one row a frame.
+    """Metrics of one pair and its controls, and one row a frame of the pair.
 
     The rendered video is aligned in time with the reference, resampled to its rate and resized to its size.
 
@@ -80,7 +81,9 @@ def evaluate_pair(
     )
     table = score_protocols(references, {PAIR: images(probes[1], second)}, frames, extra, config)
     table = with_landmark_scores(table, points[0], {PAIR.name: points[1]}, min(width, height))
-    document = metrics_document(table, [PAIR], float(fps), extra, config)
+    controls = lip_controls(table["frame_id"].to_numpy(), points[0], points[1], min(width, height))
+    with_controls = pd.concat([table, controls], ignore_index=True)
+    document = metrics_document(with_controls, [PAIR, PAIR_WRONG_TIME, PAIR_STATIC_MOUTH], float(fps), extra, config)
     document["alignment"] = _alignment(probes, found, offset, fps, frames)
     add_extras(document["protocols"][PAIR.name], document["not_available"], *probes, offset, weights)
     return document, table

@@ -41,9 +41,7 @@ def _entry(root: Path, name: str, base: Path) -> SpeakerEntry:
         name=name,
         verdict=judge(document),
         picture=jpeg_uri(next(iter(read_frames(video)))) if video.is_file() else None,
-        figures=[
-            (f"{MODEL} {label}", f"{figures[key]:.{digits}f} {unit}".strip()) for key, label, unit, digits in _FIGURES if key in figures
-        ],
+        figures=[(label, f"{figures[key]:.{digits}f} {unit}".strip()) for key, label, unit, digits in _FIGURES if key in figures],
         report=_link(report, base) if report.is_file() else None,
         dubs=[_dub(path, base) for path in sorted((root / "out" / name).glob("*.mp4"))],
     )

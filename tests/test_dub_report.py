@@ -143,7 +143,7 @@ def test_index_links_to_what_is_there(workspace: Path, monkeypatch: pytest.Monke
     links = [link.replace("&amp;", "&") for link in re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)]
     assert sorted(set(links)) == ["../data/ada/report/report.html", "ada/a & b.html", "ada/a & b.mp4"]
     assert all((page.parent / link).is_file() for link in links)
-    assert "talkhead run --speaker bob" in text and "head/self face 31.2 dB" in text
+    assert "talkhead run --speaker bob" in text and "head/self: face 31.2 dB" in text
 
 
 @pytest.mark.skipif(chromium_path() is None, reason="Chromium is not installed")

@@ -59,8 +59,10 @@ def test_json_csv_and_per_frame_files(pair: tuple[Path, Path], tmp_path: Path, c
     assert main([*paths, "--json", str(outs["m.json"]), "--csv", str(outs["m.csv"]), "--per-frame", str(outs["f.csv"])]) == 0
     figures = json.loads(outs["m.json"].read_text())["protocols"]["pair"]
     with outs["m.csv"].open() as file:
-        (row,) = csv.DictReader(file)
+        row, *controls = csv.DictReader(file)
     assert float(row["psnr_full"]) == pytest.approx(figures["psnr_full"]) and row["protocol"] == "pair"
+    assert [control["protocol"] for control in controls] == ["pair/wrong_time", "pair/static_mouth"]
+    assert not controls[0]["psnr_full"] and float(controls[0]["lmd_px512"]) >= 0, "controls have lip figures only"
     assert len(outs["f.csv"].read_text().splitlines()) == 32
     said = capsys.readouterr().out
     assert "protocol pair" in said and "offset -5" in said

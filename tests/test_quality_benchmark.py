@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,12 @@ import pytest
 import yaml
 
 from benchmarks import speakers
-from benchmarks.benchmark_runs import TRAINING, BenchmarkRun, budgeted, calibration_params, code_sha256, resolved
+from benchmarks.benchmark_runs import TRAINING, BenchmarkRun, Clock, budgeted, calibration_params, code_sha256, resolved
+from benchmarks.speakers_page import write_page
 from benchmarks.speakers_table import tables, write_table
 from flows.speaker_registration import consent_from_statement
-from talkhead_core.artifacts import read_json
+from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -63,49 +68,82 @@ def test_what_was_done_is_not_done_again(toy: BenchmarkRun) -> None:
         toy.run(STAGES)
     assert _ran(toy) == ["ingest"]
     (toy.root / "broken").unlink()
-    first = toy.run(STAGES)
+    toy.run(STAGES)
     assert _ran(toy) == ["denoise", "landmarks"], "it picks up where it stood"
-    assert toy.run(STAGES) == first and _ran(toy) == []
-    assert toy.seconds(STAGES) > 0
+    toy.run(STAGES)
+    assert _ran(toy) == []
+    assert toy.seconds(STAGES) > 0 and 0 < toy.seconds(STAGES, "processor") < 2 * toy.seconds(STAGES)
 
 
-def test_another_parameter_runs_what_rests_on_it(toy: BenchmarkRun) -> None:
-    signature = toy.run(STAGES)
+def test_another_parameter_runs_what_reads_it(toy: BenchmarkRun) -> None:
+    toy.run(STAGES)
     _ran(toy)
     other = _run(toy.root, {**PARAMS, "denoise": {"method": "none"}}, [])
-    assert other.run(STAGES) != signature
-    assert _ran(toy) == ["denoise", "landmarks"]
-    assert other.run(["segment"], upstream="of another clip") != other.run(["segment"], upstream="of this clip")
+    other.run(STAGES)
+    assert _ran(toy) == ["denoise"], "landmarks do not read the sound"
+    other = _run(toy.root, {**PARAMS, "ingest": {**PARAMS["ingest"], "size_px": 256}}, [])
+    other.run(STAGES)
+    assert _ran(toy) == ["ingest", "denoise", "landmarks"]
 
 
-def test_a_run_takes_what_another_prepared(toy: BenchmarkRun, tmp_path: Path) -> None:
+def test_a_run_takes_what_another_made_alike_and_makes_the_rest(toy: BenchmarkRun, tmp_path: Path) -> None:
     toy.run(STAGES)
-    second = _run(tmp_path / "second", PARAMS, [])
+    second = _run(tmp_path / "second", {**PARAMS, "denoise": {"method": "none"}}, [])
     second.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests"))
-    second.use(toy, STAGES)
-    second.use(toy, STAGES)
-    assert (second.folder("landmarks") / "made").read_text() == (toy.folder("landmarks") / "made").read_text()
+    shutil.copytree(toy.root / "tasks", second.root / "tasks")
+    for _ in range(2):
+        second.share(toy, STAGES)
+    second.run(STAGES)
+    assert _ran(second) == ["denoise"]
+    assert second.folder("landmarks").is_symlink() and not second.folder("denoise").is_symlink()
+    assert second.seconds(["landmarks"]) == toy.seconds(["landmarks"]), "what it would have taken"
+    made = (toy.folder("landmarks") / "made").read_text()
+    assert (second.folder("landmarks") / "made").read_text() == made
     assert read_json(second.folder("raw") / "consent.json")["who"] == "nobody"
+    third = _run(second.root, {**PARAMS, "landmarks": {**PARAMS["landmarks"], "min_detection_confidence": 0.9}}, [])
+    third.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests"))
+    third.run(STAGES)
+    assert (toy.folder("landmarks") / "made").read_text() == made != (third.folder("landmarks") / "made").read_text(), "its own, not theirs"
+    second.prepare(tmp_path / "clip.mp4", consent_from_statement("nobody, tests"))
+    second.share(toy, STAGES)
+    assert (second.folder("landmarks") / "made").read_text() == made, "and theirs again"
 
 
-@pytest.mark.parametrize("minutes", [0.5, 7.0])
-def test_every_configuration_gets_the_same_time(toy: BenchmarkRun, minutes: float) -> None:
-    seconds_a_step = {"train_coarse": 0.02, "train_fine": 0.05, "train_torso": 0.01}
+def _calibrated(toy: BenchmarkRun, seconds_a_step: dict[str, float], before_s: float, processor_share: float) -> None:
     for stage, seconds in seconds_a_step.items():
-        rows = {"step": [50, 100, 150], "seconds": [9.0 + 50 * seconds, 9.0 + 100 * seconds, 9.0 + 150 * seconds]}  # 9 s of compiling
+        rows = {"step": [50], "seconds": [50 * seconds]}
         toy.folder(stage).mkdir(parents=True)
         pd.DataFrame(rows).to_parquet(toy.folder(stage) / "history.parquet")
-    params = budgeted(PARAMS, "cpu", "talkhead", toy, minutes)
+        took = before_s + 50 * seconds
+        times = {"seconds": took, "processor_seconds": took * processor_share * len(os.sched_getaffinity(0))}
+        write_json(toy.root / "done" / f"{stage}.json", {"signature": "-", **times})
+
+
+@pytest.mark.parametrize(("minutes", "clock", "share"), [(0.5, "wall", 0.5), (7.0, "wall", 1.0), (2.0, "processor", 0.5)])
+def test_every_configuration_gets_the_same_time(toy: BenchmarkRun, minutes: float, clock: Clock, share: float) -> None:
+    seconds_a_step = {"train_coarse": 0.02, "train_fine": 0.05, "train_torso": 0.01}
+    _calibrated(toy, seconds_a_step, 6.0, share)
+    slower = share if clock == "processor" else 1.0
+    params = budgeted(PARAMS, "cpu", "talkhead", toy, minutes, clock)
     steps = {stage: resolved(params, "cpu", "talkhead", stage)[section]["iterations"] for stage, section in TRAINING.items()}
-    assert sum(steps[stage] * seconds_a_step[stage] for stage in steps) == pytest.approx(60 * minutes, rel=0.01)
+    whole = sum(6.0 + steps[stage] * seconds_a_step[stage] for stage in steps) * slower
+    assert whole == pytest.approx(60 * minutes, rel=0.01), "what comes before the first step counts"
     wanted = {stage: resolved(PARAMS, "cpu", "talkhead", stage)[section]["iterations"] for stage, section in TRAINING.items()}
-    assert steps["train_coarse"] / steps["train_fine"] == pytest.approx(wanted["train_coarse"] / wanted["train_fine"], rel=0.01)
+    assert steps["train_coarse"] / steps["train_fine"] == pytest.approx(wanted["train_coarse"] / wanted["train_fine"], rel=0.02)
+
+
+def test_a_time_that_is_gone_before_the_first_step_is_refused(toy: BenchmarkRun) -> None:
+    _calibrated(toy, dict.fromkeys(TRAINING, 0.02), 30.0, 1.0)
+    with pytest.raises(InputError, match="alone take 90 s; give more minutes"):
+        budgeted(PARAMS, "cpu", "talkhead", toy, 1.0)
 
 
 def test_calibration_is_short_and_changes_nothing_else() -> None:
     short = calibration_params(PARAMS, "talkhead")
-    assert resolved(short, "full", "talkhead", "train_coarse")["head"]["iterations"] == 150
+    assert resolved(short, "full", "talkhead", "train_coarse")["head"]["iterations"] == 50
     assert resolved(short, "full", "talkhead", "train_coarse")["size_px"] == resolved(PARAMS, "full", "talkhead", "train_coarse")["size_px"]
+    lips = (resolved(params, "cpu", "talkhead", "train_coarse")["lips"] for params in (short, PARAMS))
+    assert next(lips) == next(lips), "learning lips counts, and is timed as it is"
     assert PARAMS["configs"]["talkhead"]["train_coarse"] == {}, "the repository's parameters are left alone"
 
 
@@ -143,8 +181,8 @@ def _results() -> dict[str, Any]:
         "not_available": {"lpips": "needs weights"},
         "steps": dict.fromkeys(TRAINING, 10),
         "training_minutes": 0.5,
-        "training_stages_wall_minutes": 1.0,
-        "preparation_wall_minutes": 0.7,
+        "step_minutes": 0.4,
+        "preparation_minutes": 0.7,
         "render_seconds_a_frame": 0.25,
         "size_px": 256,
     }
@@ -158,18 +196,18 @@ def _results() -> dict[str, Any]:
         "packages": {"torch": "2"},
     }
     clip = {"sha256": "0" * 64, "source_px": "512x512", "clip_px": 512, "frames": 500, "seconds": 20.0}
-    settings = {"minutes": 0.5, "profile": "cpu", "code_sha256": "f" * 64}
+    settings = {"seconds": None, "minutes": 0.5, "clock": "wall", "profile": "cpu", "code_sha256": "f" * 64}
     return {
         "machine": machine,
         "settings": settings,
-        "clips": {"ada": {"clip": clip, "runs": {"talkhead": run}}},
+        "clips": {"ada": {"clip": clip, "runs": {"talkhead": run}, "over_time": {}}},
         "failures": {"bob talkhead": "no face"},
     }
 
 
 def test_the_table_names_machine_protocols_controls_and_failures(tmp_path: Path) -> None:
     text = tables(_results())
-    assert "P, 2 cores, 8.0 GiB" in text and "torch 2" in text and "0.5 minutes of training steps each" in text
+    assert "P, 2 cores, 8.0 GiB" in text and "torch 2" in text and "0.5 minutes of training each (wall time" in text
     assert "| ada | talkhead | 28.12 [27.50, 28.90] | – |" in text
     assert "mouth over head/static_mouth, dB" in text and "| – | 1.25 [0.50, 2.00] | – | – | 25.50 |" in text
     assert "lpips (needs weights)" in text and "Failed: bob talkhead: no face" in text
@@ -180,6 +218,24 @@ def test_the_table_names_machine_protocols_controls_and_failures(tmp_path: Path)
     document.write_text(document.read_text() + "What to take from it: a lot.\n")
     write_table({**_results(), "failures": {}}, document)
     assert document.read_text().endswith("What to take from it: a lot.\n") and "no face" not in document.read_text()
+
+
+def test_quality_against_time_is_a_table_and_a_plot(tmp_path: Path) -> None:
+    results = _results()
+    row = {"training_minutes": 0.52, "head/self": {"psnr_face": 30.004, "lmd_px512": 1.5}}
+    results["clips"]["ada"]["over_time"] = {"talkhead": {"0.5": row, "2": {**row, "training_minutes": 2.1}}, "er-nerf": {"0.5": row}}
+    text = tables(results)
+    assert "| configuration | face PSNR, dB: 0.5 min | face PSNR, dB: 2 min |" in text
+    assert "| er-nerf | 30.00 | – | – | – | 1.50 | – |" in text
+    write_table(results, tmp_path / "d.md")
+    assert "](d.svg)" in (tmp_path / "d.md").read_text() and "minutes of training" in (tmp_path / "d.svg").read_text()
+    write_page(results, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<td>30.00</td>" in page and 'scope="col">0.5 min' in page and "talkhead 30.0 dB after 2.1 minutes" in page
+    assert "mouth over head/static_mouth" in page.replace("PSNR ", "").replace(", dB ↑", "") and "bob talkhead" in page
+    assert not re.search(r"(?:src|href)=\"(?!#|data:)", page), "it loads nothing"
+    write_table(_results(), tmp_path / "one.md")
+    assert not (tmp_path / "one.svg").exists(), "one length is no curve"
 
 
 def test_the_documented_table_is_the_measured_one() -> None:

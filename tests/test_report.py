@@ -16,7 +16,8 @@ import pytest
 
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.report.comparison_video import encode_comparisons, encode_side_by_side
-from talkhead_core.report.pictures import worst_frame_ids
+from talkhead_core.report.pictures import cut_square, face_squares, worst_frame_ids
+from talkhead_core.report.speaker_artifacts import read_speaker_artifacts
 from talkhead_core.report.tables import flat_rows, licence_table, metrics_table, weights_table
 from talkhead_core.report.themed_svg import themed_figure, to_svg
 from talkhead_core.report.verdict import judge
@@ -96,11 +97,11 @@ def test_what_people_wrote_is_escaped(page: Path) -> None:
 def test_figures_stand_beside_their_protocol(workspace: Path, page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     figures = read_json(workspace / "data" / NAME / "evaluate" / "metrics.json")["protocols"]["head/self"]
-    assert f"{figures['psnr_face']:.2f} [" in text
+    assert f"<td>{figures['psnr_face']:.2f} <small>[" in text
     for name in ("head/self", "head/wrong_audio (control)", "head/retrieval (control)", "full/self"):
         assert f'<th scope="col">{name}</th>' in text
-    for sentence in re.findall(r"<span>(Face|The lips|Mouth opening)([^<]*)</span>", text):
-        assert "head/self" in sentence[1]
+    sentences = re.findall(r"<span>((?:Face|The lips|The mouth opens)[^<]*)</span>", text)
+    assert len(sentences) >= 3 and all("head/self" in sentence for sentence in sentences)
 
 
 def test_the_same_inputs_give_the_same_page(workspace: Path, page: Path) -> None:
@@ -194,21 +195,38 @@ def test_the_verdict_names_what_is_wrong_first() -> None:
     assert judge(deaf).level == "warn" and "not certain that the mouth follows" in judge(deaf).headline
     deaf["comparisons"]["head/self - head/wrong_audio"] = {"psnr_mouth": -0.1, "ci95": {"psnr_mouth": [-0.5, 0.3]}}
     assert judge(deaf).level == "fail" and "does not follow the speech" in judge(deaf).headline
+    assert "0.1 dB [-0.3 to 0.5 dB] behind wrong audio" in judge(deaf).headline, "the interval of what is said"
     still = _metrics()
     still["comparisons"]["head/self - head/static_mouth"] = {"psnr_mouth": -0.4, "ci95": {"psnr_mouth": [-0.6, -0.1]}}
     assert judge(still).level == "fail" and "loses to one that stands still by 0.4 dB" in judge(still).headline
     still["comparisons"]["head/self - head/static_mouth"] = {"psnr_mouth": 0.1, "ci95": {"psnr_mouth": [-0.1, 0.3]}}
     assert judge(still).level == "warn"
     assert judge(_metrics(frames_without_face=40)).level == "fail"
+    torso = _metrics()
+    torso["protocols"]["full/self"] = {"psnr_torso": 13.5, "ci95": {}}
+    assert judge(torso).level == "warn" and "torso 13.5 dB" in judge(torso).headline
     assert judge(None).level == "warn" and not judge(None).statements
 
 
-def test_worst_frames_lie_apart() -> None:
+def test_worst_frames_lie_apart_and_are_the_worst_face_and_lips_in_turn() -> None:
     table = pd.DataFrame({"protocol": "head/self", "frame_id": range(100, 200), "psnr_face": 30.0})
     table.loc[table["frame_id"].between(120, 124), "psnr_face"] = [20, 19, 18, 19, 20]
     table.loc[table["frame_id"] == 180, "psnr_face"] = 25
     table.loc[table["frame_id"] == 150, "psnr_face"] = np.nan
-    assert worst_frame_ids(table, "head/self", 2, 10) == [122, 180]
+    assert worst_frame_ids(table, "head/self", 2, 10) == {122: "worst face", 180: "worst face"}
+    table["lmd_px512"] = 1.0
+    table.loc[table["frame_id"] == 125, "lmd_px512"] = 9.0
+    table.loc[table["frame_id"] == 160, "lmd_px512"] = 5.0
+    assert worst_frame_ids(table, "head/self", 3, 10) == {122: "worst face", 160: "worst lips", 180: "worst face"}
+    assert len(worst_frame_ids(table[:12], "head/self", 5, 10)) == 5, "a short clip has five as well, nearer to each other"
+
+
+def test_the_worst_frames_show_the_face(workspace: Path) -> None:
+    artifacts = read_speaker_artifacts(workspace / "data" / NAME)
+    (left, top, side), nowhere = (face_squares(artifacts, [30, 999], 256)[frame] for frame in (30, 999))
+    assert 0.2 < side < 0.6 and 0 < left < 1 - side and 0 < top < 0.4, "the astronaut's face, not the frame"
+    assert nowhere == (0.0, 0.0, 1.0)
+    assert cut_square(np.zeros((100, 100, 3), np.uint8), (0.25, 0.1, 0.5)).shape == (50, 50, 3)
 
 
 def test_tables() -> None:
@@ -284,7 +302,7 @@ def test_in_a_browser_it_fits_a_phone_and_a_desk_and_reads_aloud(page: Path, tmp
             if role in ("button", "radio", "slider", "combobox", "image", "img", "region", "link"):
                 assert name.strip(), f"a {role} without a name"
         stops = []
-        for _ in range(9):
+        for _ in range(17):
             browser.press("Tab")
             stops.append(browser.run("document.activeElement.tagName"))
         assert stops[0] == "A" and {"CANVAS", "BUTTON", "INPUT", "SELECT"} <= set(stops), stops

@@ -20,6 +20,7 @@ from talkhead_core.metrics.lip_sync import (
     spread_ratio,
 )
 from talkhead_core.metrics.motion import blinks_per_minute, eye_opening, jitter_px512
+from talkhead_core.metrics.pair_controls import lip_controls
 from talkhead_core.metrics.regions import LIPS
 from talkhead_core.metrics.summary import compare_protocols, summarise_protocol
 
@@ -89,6 +90,20 @@ def test_lag_is_found_and_absent_where_nothing_correlates() -> None:
     assert mouth_opening_lag_frames(speech[20:180], late[20:180]) == 3
     assert mouth_opening_lag_frames(late[20:180], speech[20:180]) == -3
     assert mouth_opening_lag_frames(np.zeros(160), speech[20:180]) is None
+
+
+def test_controls_of_a_pair_have_lips_of_another_moment_and_lips_that_stand_still() -> None:
+    faces = _faces()
+    faces[:, 14, 1] += 6 * np.sin(np.arange(len(faces)) / 7)
+    faces[3] = np.nan
+    table = lip_controls(np.arange(10, 10 + len(faces)), faces, faces, 512)
+    wrong, still = (table[table["protocol"] == name].reset_index(drop=True) for name in ("pair/wrong_time", "pair/static_mouth"))
+    assert list(wrong["frame_id"]) == list(range(10, 70)) and np.isnan(still["lmd_px512"][3])
+    np.testing.assert_allclose(wrong["mouth_opening"][0], mouth_opening(faces)[30])
+    lips = faces[:, list(LIPS)] - faces[:, list(LIPS)].mean(axis=1, keepdims=True)
+    mean = np.nanmean(lips, axis=0)
+    np.testing.assert_allclose(still["lmd_px512"], np.linalg.norm((lips - mean)[..., :2], axis=-1).mean(axis=1))
+    assert still["mouth_opening"].std() < 0.2 * still["mouth_opening_reference"].std()
 
 
 def test_jitter_of_even_motion_is_zero_and_of_trembling_is_known() -> None:

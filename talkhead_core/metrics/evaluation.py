@@ -152,7 +152,7 @@ def metrics_document(
 
     Args:
         table: per-frame figures of all protocols.
-        protocols: those in ``table``, in the order to show them.
+        protocols: those in ``table``, in the order to show them; the first is compared with those that are controls.
         fps: frames a second.
         extra: for what is not available.
         config: what was measured, and how intervals are drawn.
@@ -164,11 +164,11 @@ def metrics_document(
         | (extra.fid_of[protocol.name].figures() if protocol.name in extra.fid_of else {})
         for protocol in protocols
     }
-    controls = [protocol.name for protocol in protocols if protocol.control]
+    model = protocols[0].name
     comparisons = {
-        f"head/self - {control}": compare_protocols(table, "head/self", control, fps, config=config.bootstrap)
-        for control in controls
-        if "head/self" in figures
+        f"{model} - {protocol.name}": compare_protocols(table, model, protocol.name, fps, config=config.bootstrap)
+        for protocol in protocols
+        if protocol.control and not protocols[0].control
     }
     columns = set(table.columns) | {name for scores in figures.values() for name in scores}
     return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CROSS_PROTOCOLS", "PAIR", "PROTOCOLS", "Protocol", "cross_protocol"]
+__all__ = ["CROSS_PROTOCOLS", "PAIR", "PAIR_STATIC_MOUTH", "PAIR_WRONG_TIME", "PROTOCOLS", "Protocol", "cross_protocol"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Protocol:
 
     Args:
         name: ``<compositing>/<drive>``, as in ``metrics.json``.
+        title: what a person calls it.
         file: the video of the ``render`` stage.
         control: True for a baseline that the model must beat.
         says: one sentence for a reader.
@@ -27,6 +28,7 @@ class Protocol:
     """
 
     name: str
+    title: str
     file: str
     control: bool
     says: str
@@ -40,6 +42,7 @@ _FULL_REGIONS = ("full", "head", "face", "mouth", "torso", "outside_transient")
 PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         name="head/self",
+        title="head",
         file="heldout.mkv",
         control=False,
         says="the rendered head over the ground-truth frame, driven by the held-out frames' own audio",
@@ -47,6 +50,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="head/wrong_audio",
+        title="wrong audio",
         file="heldout_wrong_audio.mkv",
         control=True,
         says="control: the same, driven by speech from elsewhere in the clip",
@@ -54,6 +58,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="head/static_mouth",
+        title="still mouth",
         file="heldout_static_mouth.mkv",
         control=True,
         says="control: the same, with the lip codes held at their mean over the training frames",
@@ -61,6 +66,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="head/retrieval",
+        title="nearest training frame",
         file="heldout_retrieval.mkv",
         control=True,
         says="control: the training frame of the nearest pose in place of the rendered head",
@@ -68,6 +74,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="portrait/self",
+        title="face alone",
         file="heldout_portrait.mkv",
         control=False,
         says="the rendered face alone pasted onto the ground-truth frame with a soft edge, driven by the held-out frames' own audio",
@@ -75,6 +82,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="full/self",
+        title="head and torso",
         file="heldout_full.mkv",
         control=False,
         says="rendered head and torso over the background plate, driven by the held-out frames' own audio",
@@ -85,6 +93,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
 CROSS_PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         name="head/cross",
+        title="dub, head",
         file="",
         control=False,
         says="a dub: the rendered head over the recorded frames, driven by other speech; nothing to compare with",
@@ -92,6 +101,7 @@ CROSS_PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="full/cross",
+        title="dub, head and torso",
         file="",
         control=False,
         says="a dub: rendered head and torso over the background plate, driven by other speech; nothing to compare with",
@@ -99,6 +109,7 @@ CROSS_PROTOCOLS: tuple[Protocol, ...] = (
     ),
     Protocol(
         name="video/cross",
+        title="video",
         file="",
         control=False,
         says="a video of which it is not known how it was made, driven by its own sound; nothing to compare with",
@@ -108,10 +119,28 @@ CROSS_PROTOCOLS: tuple[Protocol, ...] = (
 
 PAIR = Protocol(
     name="pair",
+    title="pair",
     file="",
     control=False,
     says="two videos as they are, aligned in time and resized to the reference",
     regions=("full", "face", "mouth"),
+)
+
+PAIR_WRONG_TIME = Protocol(
+    name="pair/wrong_time",
+    title="wrong time",
+    file="",
+    control=True,
+    says="control: the rendered lips of half the video later against the reference; lip figures only",
+    regions=(),
+)
+PAIR_STATIC_MOUTH = Protocol(
+    name="pair/static_mouth",
+    title="still mouth",
+    file="",
+    control=True,
+    says="control: the rendered lips held at their mean shape; lip figures only",
+    regions=(),
 )
 
 

@@ -19,7 +19,7 @@ from talkhead_core.progress import Progress, silent
 from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons
 from talkhead_core.report.html_page import render_page
-from talkhead_core.report.pictures import Picture, picture_strip
+from talkhead_core.report.pictures import Picture, cut_square, face_squares, picture_strip
 from talkhead_core.report.plots import Plot, per_frame_plot, training_plot
 from talkhead_core.report.run_comparison import (
     Run,
@@ -68,7 +68,9 @@ def judge_difference(paired: Mapping[str, Any], *, same_footage: bool) -> Verdic
         better = sum(statement.text.startswith("B is better") for statement in statements)
         headline = f"B is better in {better} of {len(statements)} figures and worse in none." if better else "No difference is certain."
         return Verdict(level="ok", headline=headline, statements=tuple(statements))
-    return conclude(statements, "B is better")
+    worst_first = conclude(statements, "")
+    headline = f"B is worse in {len(worse)} of {len(statements)} figures; first: {worst_first.statements[0].text}"
+    return Verdict(level=worst_first.level, headline=headline, statements=worst_first.statements)
 
 
 def compare_page(first: Run, second: Run, progress: Progress = silent, label: VideoLabel | None = None) -> str:
@@ -133,11 +135,12 @@ def _videos(
     count = max(1, int(_VIDEO_S * fps))
     sources = {protocol.name: _pairs(first, second, protocol, shared, count) for protocol in protocols}
     encoded = encode_comparisons(sources, fps, _sound(first, shared, fps), SPEECH_SAMPLE_RATE_HZ, _VIDEO_BYTES, label)
-    says = {protocol.name: protocol.says for protocol in protocols}
+    by_name = {protocol.name: protocol for protocol in protocols}
     return [
         ComparisonVideo(
             protocol=name,
-            says=says[name],
+            title=by_name[name].title,
+            says=by_name[name].says,
             uri=as_uri(data),
             width=half[0],
             height=half[1],
@@ -194,7 +197,10 @@ def _worst(first: Run, second: Run, shared: Sequence[int], fps: float) -> list[P
     renders = [run.artifacts.file("render", file) for run in (first, second)]
     if table is None or clip is None or None in renders or not shared:
         return []
-    lost = dict(most_changed(table[table["frame_id"].isin(shared)], "psnr_face", _WORST, max(1, round(0.4 * fps))))
+    changed = most_changed(table[table["frame_id"].isin(shared)], "psnr_face", _WORST, max(1, round(0.4 * fps)))
+    lost = {frame_id: change for frame_id, change in changed if change < 0}
+    if not lost:
+        return []
     ordered = sorted(lost)
     recorded = dict(zip(ordered, read_selected_frames(clip, ordered), strict=True))
     shown = [
@@ -203,10 +209,11 @@ def _worst(first: Run, second: Run, shared: Sequence[int], fps: float) -> list[P
         if path is not None
     ]
     place = {frame_id: position for position, frame_id in enumerate(shared)}
+    faces = face_squares(first.artifacts, ordered, int(recorded[ordered[0]].shape[0]))
     return [
         picture_strip(
-            [recorded[frame_id], shown[0][frame_id], shown[1][frame_id]],
-            alt=f"Frame {frame_id}, from left to right: recording, A, B",
+            [cut_square(image, faces[frame_id]) for image in (recorded[frame_id], shown[0][frame_id], shown[1][frame_id])],
+            alt=f"The face in frame {frame_id}, from left to right: recording, A, B",
             caption=f"Frame {frame_id} ({frame_id / fps:.2f} s): face {change:+.1f} dB from A to B",
             position=place[frame_id],
         )

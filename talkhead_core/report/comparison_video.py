@@ -34,6 +34,7 @@ class ComparisonVideo:
 
     Args:
         protocol: what it shows.
+        title: the protocol as a person calls it.
         says: the protocol in a sentence.
         uri: ``data:video/mp4;base64,...``; left half recording, right half render.
         width: of one half, px.
@@ -45,6 +46,7 @@ class ComparisonVideo:
     """
 
     protocol: str
+    title: str
     says: str
     uri: str
     width: int

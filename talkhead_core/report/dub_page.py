@@ -25,12 +25,27 @@ _MOST_STUCK_S = 0.2
 _LEAST_OPENING = 0.03
 _MOST_LATE_FRAMES = 2.5
 _LARGEST_REST_SHARE = 0.35
+_NAMES = {
+    "longest_stuck_frames": "longest still picture, frames",
+    "video_minus_audio_s": "video longer than the sound by, s",
+    "mouth_opening_in_speech": "mouth opening in speech, parts of the face's height",
+    "mouth_opening_in_silence": "mouth opening in silence, parts of the face's height",
+    "mouth_late_frames": "mouth late by, frames",
+    "jitter_px512": "jitter, px at 512",
+    "blinks_per_min": "blinks a minute",
+    "brisque": "BRISQUE",
+    "niqe": "NIQE",
+    "lse_c": "LSE-C",
+    "lse_d": "LSE-D",
+    "lse_offset_frames": "LSE offset, frames",
+}
 
 
 def judge_dub(figures: DubFigures, fps: float) -> Verdict:
     """What stands out in a dub, in words."""
     statements = [_length(figures, fps), _movement(figures), _timing(figures), _stuck(figures, fps), _faces(figures), _rest(figures)]
-    return conclude([statement for statement in statements if statement is not None], "nothing stands out in this dub")
+    unknown = "" if figures.mouth_late_frames is not None else "; whether mouth and sound are in step could not be measured, so watch that"
+    return conclude([statement for statement in statements if statement is not None], f"nothing stands out in this dub{unknown}")
 
 
 def dub_page(
@@ -97,7 +112,7 @@ def _timing(figures: DubFigures) -> Statement | None:
 
 def _figures_table(document: Mapping[str, Any]) -> Table:
     (protocol, figures), *_ = document["protocols"].items()
-    rows = [[name.replace("_", " "), f"{value:.4g}"] for name, value in figures.items() if name != "ci95"]
+    rows = [[_NAMES.get(name, name.replace("_", " ")), f"{value:.4g}"] for name, value in figures.items() if name != "ci95"]
     return Table(
         caption=f"Figures without a reference ({protocol}: {document['protocol_says'][protocol]})", head=["Figure", protocol], rows=rows
     )
@@ -106,7 +121,7 @@ def _figures_table(document: Mapping[str, Any]) -> Table:
 def _rest(figures: DubFigures) -> Statement | None:
     if figures.opening_in_silence is None or not figures.opening_in_speech:
         return None
-    text = f"In silence it rests at {100 * figures.opening_in_silence:.1f} %."
+    text = f"In silence the mouth rests at {100 * figures.opening_in_silence:.1f} %."
     return Statement(level="ok" if figures.opening_in_silence <= _LARGEST_REST_SHARE * figures.opening_in_speech else "warn", text=text)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from talkhead_core.report.html_page import render_page
-from talkhead_core.report.verdict import Verdict
+from talkhead_core.report.verdict import MODEL, Verdict
 
 __all__ = ["DubEntry", "SpeakerEntry", "index_page"]
 
@@ -34,7 +34,7 @@ class SpeakerEntry:
         name: of the speaker.
         verdict: on the held-out frames.
         picture: a data URI of a held-out frame, or None.
-        figures: (name with protocol, value) of the few that matter.
+        figures: (name, value) of the few that matter, under protocol :data:`~talkhead_core.report.verdict.MODEL`.
         report: the report's address relative to the page, or None.
         dubs: its dubs.
     """
@@ -49,4 +49,4 @@ class SpeakerEntry:
 
 def index_page(speakers: Sequence[SpeakerEntry]) -> str:
     """The page as HTML text."""
-    return render_page("index_page.html", title="talkhead: speakers and dubs", speakers=list(speakers), local_media=True)
+    return render_page("index_page.html", title="talkhead: speakers and dubs", speakers=list(speakers), protocol=MODEL, local_media=True)

@@ -10,14 +10,18 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from talkhead_core.artifacts import read_arrays
 from talkhead_core.media.frame_selection import read_selected_frames
+from talkhead_core.metrics.regions import FACE_OVAL
 from talkhead_core.report.speaker_artifacts import SpeakerArtifacts
 from talkhead_core.types import Image, Label
 
 __all__ = [
     "LABEL_COLOURS",
     "Picture",
+    "cut_square",
     "difference",
+    "face_squares",
     "frame_picture",
     "jpeg_uri",
     "mask_pictures",
@@ -29,6 +33,7 @@ __all__ = [
 _JPEG_QUALITY = 82
 _DIFFERENCE_GAIN = 4.0
 _PICTURE_PX = 256
+_FACE_AIR = 1.35
 
 LABEL_COLOURS = {
     Label.TORSO: (66, 133, 244),
@@ -72,20 +77,34 @@ def difference(reference: Image, rendered: Image) -> Image:
     return np.asarray(np.clip(_DIFFERENCE_GAIN * np.abs(reference.astype(np.int16) - rendered), 0, 255), dtype=np.uint8)
 
 
-def worst_frame_ids(table: pd.DataFrame, protocol: str, count: int, apart_frames: int) -> list[int]:
-    """Frame ids with the lowest face PSNR, at least ``apart_frames`` from each other, worst first."""
-    rows = table[(table["protocol"] == protocol) & table["psnr_face"].notna()].sort_values("psnr_face", kind="stable")
-    chosen: list[int] = []
-    for frame_id in rows["frame_id"].astype(int):
-        if all(abs(frame_id - other) >= apart_frames for other in chosen):
-            chosen.append(frame_id)
-        if len(chosen) == count:
-            break
+def worst_frame_ids(table: pd.DataFrame, protocol: str, count: int, apart_frames: int) -> dict[int, str]:
+    """The frames most worth a look, and why: the least face PSNR and the largest lip distance in turn.
+
+    Args:
+        table: ``per_frame.parquet``.
+        protocol: whose rows to go by.
+        count: how many at most.
+        apart_frames: neighbours show one moment, so that they lie this far apart; less far where the clip is too short for that.
+    """
+    rows = table[table["protocol"] == protocol]
+    kinds = [("worst face", rows.sort_values("psnr_face", kind="stable").dropna(subset="psnr_face"))]
+    if "lmd_px512" in rows:
+        kinds.append(("worst lips", rows.sort_values("lmd_px512", ascending=False, kind="stable").dropna(subset="lmd_px512")))
+    chosen: dict[int, str] = {}
+    for apart in (apart_frames, max(1, apart_frames // 2), 1):
+        waiting = {why: iter(ranked["frame_id"].astype(int)) for why, ranked in kinds}
+        while waiting and len(chosen) < count:
+            for why, ids in list(waiting.items()):
+                found = next((frame_id for frame_id in ids if all(abs(frame_id - other) >= apart for other in chosen)), None)
+                if found is None:
+                    del waiting[why]
+                elif len(chosen) < count:
+                    chosen[found] = why
     return chosen
 
 
 def worst_frames(artifacts: SpeakerArtifacts, protocol: str, file: str, fps: float, count: int = 5) -> list[Picture]:
-    """Recording, render and difference of the frames with the worst face, worst first.
+    """The face in recording, render and difference, in the frames that :func:`worst_frame_ids` names.
 
     Args:
         artifacts: with render and per-frame figures.
@@ -106,18 +125,43 @@ def worst_frames(artifacts: SpeakerArtifacts, protocol: str, file: str, fps: flo
     references = dict(zip(ordered, read_selected_frames(clip, ordered), strict=True))
     renders = dict(zip(ordered, read_selected_frames(video, [positions[frame_id] for frame_id in ordered]), strict=True))
     rows = artifacts.per_frame[artifacts.per_frame["protocol"] == protocol].set_index("frame_id")
+    faces = face_squares(artifacts, ordered, int(references[ordered[0]].shape[0]))
     pictures = []
-    for frame_id in worst:
+    for frame_id, why in worst.items():
         rendered = renders[frame_id]
         reference = _resized(references[frame_id], rendered.shape[0])
         figures = rows.loc[frame_id]
-        caption = f"Frame {frame_id} ({frame_id / fps:.2f} s): face {figures['psnr_face']:.1f} dB, mouth {figures['psnr_mouth']:.1f} dB"
+        caption = (
+            f"Frame {frame_id} ({frame_id / fps:.2f} s), {why}: face {figures['psnr_face']:.1f} dB, mouth {figures['psnr_mouth']:.1f} dB"
+        )
         if np.isfinite(figures.get("lmd_px512", np.nan)):
             caption += f", lips off by {figures['lmd_px512']:.1f} px"
-        alt = f"Frame {frame_id}, from left to right: recording, render, difference times {_DIFFERENCE_GAIN:.0f}"
-        images = [reference, rendered, difference(reference, rendered)]
+        alt = f"The face in frame {frame_id}, from left to right: recording, render, difference times {_DIFFERENCE_GAIN:.0f}"
+        images = [cut_square(image, faces[frame_id]) for image in (reference, rendered, difference(reference, rendered))]
         pictures.append(picture_strip(images, alt=alt, caption=caption, position=positions[frame_id]))
     return pictures
+
+
+def face_squares(artifacts: SpeakerArtifacts, frame_ids: Sequence[int], clip_px: int) -> dict[int, tuple[float, float, float]]:
+    """Frame id -> (left, top, side) of the face with some air around it, in parts of the frame's side; the whole frame without a face."""
+    file = artifacts.file("landmarks", "landmarks.safetensors")
+    found = read_arrays(file) if file is not None else {"frame_id": np.zeros(0), "points": np.zeros((0, 468, 3))}
+    row_of = {int(frame_id): row for row, frame_id in enumerate(found["frame_id"])}
+    squares = {}
+    for frame_id in frame_ids:
+        squares[frame_id] = (0.0, 0.0, 1.0)
+        if frame_id in row_of and np.isfinite(oval := found["points"][row_of[frame_id]][list(FACE_OVAL), :2] / clip_px).all():
+            low, high = oval.min(axis=0), oval.max(axis=0)
+            side = min(1.0, _FACE_AIR * float((high - low).max()))
+            left, top = np.clip((low + high) / 2 - side / 2, 0.0, 1.0 - side)
+            squares[frame_id] = (float(left), float(top), side)
+    return squares
+
+
+def cut_square(image: Image, square: tuple[float, float, float]) -> Image:
+    """A square cut-out of a frame, as :func:`face_squares` gives it."""
+    left, top, side = (round(part * image.shape[0]) for part in square)
+    return image[top : top + max(side, 1), left : left + max(side, 1)]
 
 
 def picture_strip(images: Sequence[Image], *, alt: str, caption: str, position: int | None = None) -> Picture:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from talkhead_core.report.plot_series import head_angles_deg
 from talkhead_core.report.themed_svg import SERIES, themed_figure, to_svg
@@ -16,6 +17,7 @@ from talkhead_core.report.themed_svg import SERIES, themed_figure, to_svg
 __all__ = ["Plot", "coverage_plot", "mouth_opening_plot", "per_frame_plot", "pose_plot", "training_plot"]
 
 _SMOOTHING_STEPS = 9
+_LEGEND_LETTERS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,8 @@ def per_frame_plot(table: pd.DataFrame, column: str, title: str, unit: str, prot
             rows = table[table["protocol"] == name]
             axes.plot(rows["frame_id"], rows[column], color=SERIES[index % len(SERIES)], label=name, zorder=3 - index)
             means.append(f"{name} {rows[column].mean():.2f} {unit}")
-        axes.set(xlabel="frame", ylabel=unit)
+        axes.set(ylabel=unit)
+        _frame_axis(axes)
         _legend(axes, len(present))
         says = f"{title} over the held-out frames; means: {', '.join(means)}."
         return Plot(title=title, svg=to_svg(figure, f"frames-{column}", says), says=says)
@@ -104,7 +107,8 @@ def mouth_opening_plot(table: pd.DataFrame, protocol: str, figures: Mapping[str,
         axes = figure.subplots()
         axes.plot(rows["frame_id"], 100 * rows["mouth_opening_reference"], color=SERIES[1], label="recording")
         axes.plot(rows["frame_id"], 100 * rows["mouth_opening"], color=SERIES[0], label="render")
-        axes.set(xlabel="frame", ylabel="% of the face height")
+        axes.set(ylabel="% of the face height")
+        _frame_axis(axes)
         _legend(axes, 2)
         parts = []
         if "mouth_opening_r" in figures:
@@ -132,7 +136,8 @@ def pose_plot(track: Mapping[str, np.ndarray], held_out: Sequence[int]) -> Plot 
             axes.plot(ids, angles[:, index], color=SERIES[index], label=name, linewidth=1.0)
         if held_out:
             axes.axvspan(min(held_out), max(held_out), color=SERIES[0], alpha=0.08, linewidth=0)
-        axes.set(xlabel="frame" + (" (held out: shaded)" if held_out else ""), ylabel="degrees")
+        axes.set(ylabel="degrees")
+        _frame_axis(axes, " (held out: shaded)" if held_out else "")
         _legend(axes, 3)
         low, high = angles.min(axis=0), angles.max(axis=0)
         ranges = [f"{name} {low[i]:.0f} to {high[i]:.0f}" for i, name in enumerate(("yaw", "pitch", "roll"))]
@@ -153,12 +158,20 @@ def coverage_plot(transient: Mapping[str, Any] | None, inpaint: Mapping[str, Any
         axes = figure.subplots()
         for index, (label, shares) in enumerate(series):
             axes.plot(np.arange(len(shares)), 100 * np.asarray(shares), color=SERIES[index], label=label, linewidth=1.0)
-        axes.set(xlabel="frame", ylabel="% of the frame")
+        axes.set(ylabel="% of the frame")
+        _frame_axis(axes)
         _legend(axes, len(series))
         says = "Share of the frame: " + ", ".join(f"{label} {100 * np.mean(shares):.2f} % on average" for label, shares in series) + "."
         return Plot(title="Masked area", svg=to_svg(figure, "coverage", says), says=says)
 
 
+def _frame_axis(axes: Axes, note: str = "") -> None:
+    axes.set_xlabel(f"frame{note}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def _legend(axes: Axes, entries: int) -> None:
     if entries > 1:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(entries, 4), handlelength=1.2, columnspacing=1.2)
+        letters = sum(len(text) for text in axes.get_legend_handles_labels()[1])
+        columns = entries if letters <= _LEGEND_LETTERS else 2  # one row of long names is wider than the plot
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handlelength=1.2, columnspacing=1.2)

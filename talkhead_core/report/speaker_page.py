@@ -97,6 +97,7 @@ def speaker_page(
         videos=videos,
         worst=worst,
         worst_protocol=judged.name if judged else "",
+        rate=_rate((artifacts.ingest or {}).get("source", {}).get("fps")),
         masks=masks,
         plots=plots,
         dubs=list(dubs),
@@ -132,7 +133,14 @@ def _videos(
     encoded = encode_comparisons(sources, fps, audio, SPEECH_SAMPLE_RATE_HZ, int(config.video_mb * 1e6), label)
     return [
         ComparisonVideo(
-            protocol=name, says=protocols[name].says, uri=as_uri(data), width=half[0], height=half[1], fps=float(fps), frames=frames
+            protocol=name,
+            title=protocols[name].title,
+            says=protocols[name].says,
+            uri=as_uri(data),
+            width=half[0],
+            height=half[1],
+            fps=float(fps),
+            frames=frames,
         )
         for name, (data, half, frames) in encoded.items()
     ]
@@ -200,12 +208,21 @@ def _rendering(render: Mapping[str, Any], held_out: Sequence[int], fps: Fraction
     return text + "."
 
 
+def _rate(fps: Any) -> str:
+    try:
+        return f"{float(Fraction(str(fps))):.5g}"
+    except (ValueError, ZeroDivisionError):
+        return "?"
+
+
 def _denoise_levels(denoise: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     before, after = (denoise or {}).get("before") or {}, (denoise or {}).get("after") or {}
     return [(_level_name(key), _level(before[key]), _level(after.get(key))) for key in before]
 
 
 def _level_name(key: str) -> str:
+    if key == "active":
+        return "speech (share of the time)"
     name, _, unit = key.rpartition("_")
     units = {"db": "dB", "dbfs": "dBFS", "s": "s", "hz": "Hz"}
     return f"{name.replace('_', ' ').replace('snr', 'SNR')} ({units[unit]})" if unit in units else key.replace("_", " ")

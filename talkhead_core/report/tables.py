@@ -102,7 +102,7 @@ class Table:
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
     """Every figure of every protocol with its interval; figures run down, protocols across, so that it fits a phone."""
-    protocols = [p for p in PROTOCOLS if p.name in metrics["protocols"]]
+    protocols = sorted((p for p in PROTOCOLS if p.name in metrics["protocols"]), key=lambda protocol: protocol.control)
     known = {p.name for p in protocols}
     names = [p.name for p in protocols] + [name for name in metrics["protocols"] if name not in known]
     rows = []
@@ -113,7 +113,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     controls = {p.name for p in protocols if p.control}
     head = ["Figure", *(f"{name} (control)" if name in controls else name for name in names)]
     arrows = "↑ higher is better, ↓ lower is better, →1 nearer 1, →0 nearer 0"
-    caption = f"Figures by protocol, with 95 % intervals from a block bootstrap over frames ({arrows})"
+    lips = f"; lips as {metrics['landmarker']} finds them" if metrics.get("landmarker") else ""
+    caption = f"Figures by protocol, with 95 % intervals from a block bootstrap over frames ({arrows}){lips}"
     return Table(caption=caption, head=head, rows=rows)
 
 

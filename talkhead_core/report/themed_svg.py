@@ -15,7 +15,7 @@ __all__ = ["SERIES", "themed_figure", "to_svg"]
 
 # Colours that stand for a CSS variable: drawn by matplotlib, replaced in the SVG text.
 _INK, _MUTED, _GRID = "#010101", "#020202", "#030303"
-SERIES = ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04")
+SERIES = ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04", "#0a0a05")
 """Line colours in order; each becomes the page's ``--series-N``."""
 
 _VARIABLES = {_INK: "--ink", _MUTED: "--muted", _GRID: "--line"} | {colour: f"--series-{index + 1}" for index, colour in enumerate(SERIES)}

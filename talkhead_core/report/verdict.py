@@ -20,7 +20,8 @@ RETRIEVAL = "head/retrieval"
 FULL = "full/self"
 
 _LEAST_AUDIO_GAIN_DB = 2.0
-_LEAST_R = 0.4
+_LEAST_R, _LEAST_LOOSE_R = 0.4, 0.2
+_LEAST_TORSO_DB = 22.0
 _LEAST_SPREAD, _LARGEST_SPREAD = 0.7, 1.5
 _LARGEST_LMD_PX512 = 2.5
 _LEAST_FACE_DB = 28.0
@@ -64,7 +65,7 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
         return Verdict(level="warn", headline="Not evaluated yet: there are no figures to go by.", statements=())
     checks: tuple[Callable[[Mapping[str, Any]], Statement | None], ...] = (
         _audio_decides, _beats_still_mouth, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found,
-        _jitter, _seam, _blinks,
+        _jitter, _seam, _torso, _blinks,
     )  # fmt: skip
     found = [statement for check in checks if (statement := check(metrics)) is not None]
     return conclude(found, "nothing stands out on the held-out frames")
@@ -100,7 +101,7 @@ def _audio_decides(metrics: Mapping[str, Any]) -> Statement | None:
     value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
     between = f"at the mouth ({MODEL} against {WRONG_AUDIO})"
     if value <= 0:
-        worse = f"the right audio is {abs(value):.1f} dB{_between(interval, 'dB')} behind wrong audio {between}"
+        worse = f"the right audio is {-value:.1f} dB{_between(_negated(interval), 'dB')} behind wrong audio {between}"
         return Statement(level="fail", text=f"The mouth does not follow the speech: {worse}.")
     only = "only " if value < _LEAST_AUDIO_GAIN_DB else ""
     text = f"the right audio beats wrong audio by {only}{value:.1f} dB{_between(interval, 'dB')} {between}"
@@ -114,7 +115,7 @@ def _beats_still_mouth(metrics: Mapping[str, Any]) -> Statement | None:
     if "psnr_mouth" not in gain:
         return None
     value, interval = gain["psnr_mouth"], gain.get("ci95", {}).get("psnr_mouth")
-    verb = "beats" if value > 0 else "loses to"
+    verb, interval = ("beats", interval) if value > 0 else ("loses to", _negated(interval))
     text = (
         f"the moving mouth {verb} one that stands still by {abs(value):.1f} dB{_between(interval, 'dB')} ({MODEL} against {STATIC_MOUTH})"
     )
@@ -128,7 +129,7 @@ def _beats_retrieval(metrics: Mapping[str, Any]) -> Statement | None:
     if "psnr_face" not in gain:
         return None
     value, interval = gain["psnr_face"], gain.get("ci95", {}).get("psnr_face")
-    verb = "beats" if value > 0 else "loses to"
+    verb, interval = ("beats", interval) if value > 0 else ("loses to", _negated(interval))
     by = f"{abs(value):.1f} dB{_between(interval, 'dB')}"
     text = f"the model {verb} the training frame of the nearest pose by {by} in the face ({MODEL} against {RETRIEVAL})"
     return Statement(level="ok" if value > 0 else "fail", text=_sentence(text))
@@ -139,7 +140,8 @@ def _lips(metrics: Mapping[str, Any]) -> Statement | None:
     if "lmd_px512" not in figures:
         return None
     value = figures["lmd_px512"]
-    against = [f"{name} {other['lmd_px512']:.2f}" for name, other in metrics["protocols"].items() if name != MODEL and "lmd_px512" in other]
+    others = ((name, metrics["protocols"].get(name, {})) for name in (WRONG_AUDIO, STATIC_MOUTH))
+    against = [f"{name} {other['lmd_px512']:.2f}" for name, other in others if "lmd_px512" in other]
     text = f"The lips are off by {value:.2f} px at 512{_between(_ci(figures, 'lmd_px512'), 'px')} (LMD, {MODEL}"
     text += f"; {', '.join(against)})." if against else ")."
     return Statement(level="warn" if value > _LARGEST_LMD_PX512 else "ok", text=text)
@@ -152,7 +154,9 @@ def _mouth_follows(metrics: Mapping[str, Any]) -> Statement | None:
             level="warn", text=f"The mouth's movement has no correlation to give: it hardly moves in recording or render ({MODEL})."
         )
     value = figures["mouth_opening_r"]
-    text = f"Mouth opening follows the recording with r = {value:.2f}{_between(_ci(figures, 'mouth_opening_r'))} ({MODEL})."
+    loosely = "only loosely with the recording's" if value >= _LEAST_LOOSE_R else "at other times than the recording's"
+    when = "when the recording's does" if value >= _LEAST_R else loosely
+    text = f"The mouth opens {when}: r = {value:.2f}{_between(_ci(figures, 'mouth_opening_r'))} ({MODEL})."
     return Statement(level="warn" if value < _LEAST_R else "ok", text=text)
 
 
@@ -166,8 +170,8 @@ def _mouth_amplitude(metrics: Mapping[str, Any]) -> Statement | None:
 
 def _timing(metrics: Mapping[str, Any]) -> Statement | None:
     lag = metrics["protocols"][MODEL].get("mouth_opening_lag_frames")
-    if lag is None:
-        return None
+    if lag is None or metrics["protocols"][MODEL].get("mouth_opening_r", 0.0) < _LEAST_R:
+        return None  # a mouth that does not follow has no lateness
     if lag == 0:
         return Statement(level="ok", text=f"The mouth is in time with the recording ({MODEL}).")
     way = "late" if lag > 0 else "early"
@@ -214,6 +218,17 @@ def _seam(metrics: Mapping[str, Any]) -> Statement | None:
     return Statement(level="warn" if value > _LARGEST_SEAM_LEVELS else "ok", text=text)
 
 
+def _torso(metrics: Mapping[str, Any]) -> Statement | None:
+    figures = metrics["protocols"].get(FULL, {})
+    if "psnr_torso" not in figures:
+        return None
+    value = figures["psnr_torso"]
+    text = f"Neck and torso {value:.1f} dB{_between(_ci(figures, 'psnr_torso'), 'dB')} ({FULL})"
+    if value >= _LEAST_TORSO_DB:
+        return Statement(level="ok", text=f"{text}.")
+    return Statement(level="warn", text=f"{text}: too far from the recording's; a dub shows them only with dub.torso: field.")
+
+
 def _blinks(metrics: Mapping[str, Any]) -> Statement | None:
     figures = metrics["protocols"][MODEL]
     own, reference = figures.get("blinks_per_min"), figures.get("blinks_per_min_reference")
@@ -228,8 +243,16 @@ def _ci(figures: Mapping[str, Any], name: str) -> list[float] | None:
     return list(interval) if interval else None
 
 
+def _negated(interval: list[float] | None) -> list[float] | None:
+    return [-interval[1], -interval[0]] if interval else None
+
+
 def _between(interval: list[float] | None, unit: str = "") -> str:
-    return f" [{interval[0]:.2f} to {interval[1]:.2f}{' ' + unit if unit else ''}]" if interval else ""
+    digits = 1 if unit == "dB" else 2
+    if not interval:
+        return ""
+    low, high = (round(end, digits) + 0.0 for end in interval)  # no -0.0
+    return f" [{low:.{digits}f} to {high:.{digits}f}{' ' + unit if unit else ''}]"
 
 
 def _sentence(text: str) -> str:

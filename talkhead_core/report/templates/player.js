@@ -39,6 +39,11 @@
     mute.setAttribute("aria-pressed", "false");
     const seek = element("input", { type: "range", min: 0, step: 1, value: 0 });
     seek.setAttribute("aria-label", "Frame");
+    const marks = (player.dataset.marks || "").split(" ").filter(Boolean);
+    if (marks.length) { // ticks under the slider where the worst frames are
+      seek.setAttribute("list", `marks-${number}`);
+      player.append(element("datalist", { id: `marks-${number}` }, ...marks.map((mark) => element("option", { value: mark }))));
+    }
     const time = element("output");
     const speed = element("select", {}, ...[1, 0.5, 0.25].map((rate) => element("option", { value: rate, textContent: `${rate}×` })));
     speed.setAttribute("aria-label", "Speed");
@@ -140,9 +145,10 @@
       toggle, element("div", { className: "seek" }, seek, time), mute, speed,
       choices(`view-${number}`, "Show", views, (value) => { view = value; describe(); }));
     if (videos.length > 1) {
-      controls.append(choices(`source-${number}`, "Of", figures.map((figure, index) => [String(index), figure.dataset.protocol]), (value) => choose(Number(value))));
+      controls.append(choices(`source-${number}`, "Of", figures.map((figure, index) => [String(index), capital(figure.dataset.title)]), (value) => choose(Number(value))));
     }
-    player.prepend(stage, controls, caption);
+    const keys = element("p", { className: "quiet keys", textContent: "Keys on the picture: space plays and pauses, ← and → step by a frame." });
+    player.prepend(stage, controls, caption, keys);
     player.goTo = (frame, protocol) => {
       const index = figures.findIndex((figure) => figure.dataset.protocol === protocol);
       if (index >= 0 && index !== current) player.querySelector(`input[name="source-${number}"][value="${index}"]`).click();
