@@ -25,7 +25,7 @@ from talkhead_core.metrics.lpips import lpips_from
 from talkhead_core.metrics.lpips_weights import ALEXNET_FILE, HEADS_FILE, load_lpips
 from talkhead_core.metrics.motion import flicker_levels
 from talkhead_core.metrics.psnr import PSNR_CEILING_DB, psnr_db, squared_error
-from talkhead_core.metrics.seam import seam_levels, seam_ratio
+from talkhead_core.metrics.seam import join_ratio, seam_levels, seam_ratio
 from talkhead_core.metrics.ssim import MS_SSIM_SMALLEST_SIDE_PX, ms_ssim, ssim_in, ssim_map
 from talkhead_core.types import Label
 
@@ -213,6 +213,14 @@ def test_the_neck_gradient_is_that_of_the_reference_where_nothing_was_joined() -
     assert seam_ratio(reference, stepped, labels) == pytest.approx(1.5, abs=0.05)
     assert seam_ratio(reference, soft, labels) < 0.5
     assert math.isnan(seam_ratio(reference, stepped, np.zeros_like(labels)))
+    region = np.zeros(labels.shape, bool)
+    region[20:100, 30:90] = True
+    textured = np.clip(reference + np.random.default_rng(0).integers(-9, 10, reference.shape), 0, 255).astype(np.uint8)
+    joined = textured.copy()
+    joined[region] += 25
+    assert join_ratio(textured, textured, labels, region) == pytest.approx(1.0)
+    assert join_ratio(textured, joined, labels, region) > 2.0
+    assert join_ratio(textured, stepped, labels, region) < 1.0, "the neck line lies inside"
     assert math.isnan(seam_ratio(np.full_like(reference, 60), stepped, labels)), "a flat reference has no gradient to compare with"
 
 

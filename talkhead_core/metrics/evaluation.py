@@ -188,6 +188,7 @@ def metrics_document(
             "mouth_opening_sd_ratio": "standard deviation of the same over frames, render / reference",
             "seam_levels": "step across the neck line that the reference does not have, 8-bit levels",
             "seam_ratio": "gradient across the neck line, render over reference, mean over frames; a seam is above 1.3",
+            "join_ratio": "the same across the edge of the head region on neck and torso, where the rendered head meets what is under it",
             "niqe": "36 features of 96 px blocks against pristine pictures', Y of YCbCr",
             "fid": "Inception v3 of 2015-12-05, pool 3, every slow_every-th frame of both videos; biased upwards for few frames",
             "ci95": f"circular block bootstrap over frames, blocks of {config.bootstrap.block_s} s",

@@ -7,7 +7,7 @@ import numpy as np
 
 from talkhead_core.types import Image, Label
 
-__all__ = ["neck_line", "seam_levels", "seam_ratio"]
+__all__ = ["join_ratio", "neck_line", "seam_levels", "seam_ratio"]
 
 _PATCH_PX = 3  # on each side of the line
 _ACROSS_PX = 1.5  # from the line to either side, where the gradient is taken; every soft edge reaches farther
@@ -38,12 +38,20 @@ def seam_ratio(reference: Image, rendered: Image, labels: np.ndarray) -> float:
     Returns:
         NaN where head and neck do not touch, or the reference is flat there.
     """
-    line = neck_line(labels)
-    if not line.any():
-        return float("nan")
-    ends = _ends_across(line, labels == Label.HEAD)
-    steep = _steepness(_luma(reference), ends)
-    return _steepness(_luma(rendered), ends) / steep if steep > _LEAST_GRADIENT else float("nan")
+    return _gradient_ratio(reference, rendered, neck_line(labels), labels == Label.HEAD)
+
+
+def join_ratio(reference: Image, rendered: Image, labels: np.ndarray, region: np.ndarray) -> float:
+    """As :func:`seam_ratio`, across the line on the person where what is rendered as head meets what is under it.
+
+    Args:
+        reference: ``[H, W, 3]`` uint8.
+        rendered: as ``reference``.
+        labels: the reference's label frame, ``[H, W]`` uint8.
+        region: ``[H, W]`` bool, where the head is rendered.
+    """
+    outside = cv2.dilate((~region).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    return _gradient_ratio(reference, rendered, region & outside & ((labels == Label.NECK) | (labels == Label.TORSO)), region)
 
 
 def seam_levels(reference: Image, rendered: Image, labels: np.ndarray) -> float:
@@ -71,6 +79,14 @@ def seam_levels(reference: Image, rendered: Image, labels: np.ndarray) -> float:
     under, under_weight = _patch_mean(error, below)
     usable = line & (above_weight > 0.1) & (under_weight > 0.1)
     return float(np.abs(above - under)[usable].mean()) if usable.any() else float("nan")
+
+
+def _gradient_ratio(reference: Image, rendered: Image, line: np.ndarray, inside: np.ndarray) -> float:
+    if not line.any():
+        return float("nan")
+    ends = _ends_across(line, inside)
+    steep = _steepness(_luma(reference), ends)
+    return _steepness(_luma(rendered), ends) / steep if steep > _LEAST_GRADIENT else float("nan")
 
 
 def _ends_across(line: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
