@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ import pandas as pd
 import torch
 import yaml
 
-from benchmarks.benchmark_runs import PREPARATION, REPOSITORY, BenchmarkRun, file_sha256
+from benchmarks.benchmark_runs import PREPARATION, REPOSITORY, BenchmarkRun, code_sha256, file_sha256
 from benchmarks.machine import describe_machine
 from benchmarks.wild_ablation_table import write_table
 from flows.speaker_registration import consent_from_statement
@@ -47,6 +48,7 @@ from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.torso_training import TorsoTrainingConfig, train_torso_field
 from talkhead_core.types import Image, Label
 from tasks.evaluate import found_landmarks
+from tasks.evaluate import write_table as write_table_file
 from tasks.speaker_data import load_dataset, load_features, spoken_codes
 from tasks.stage import Stage
 
@@ -84,11 +86,8 @@ def main(argv: list[str] | None = None) -> int:
     run.prepare(portrait, consent_from_statement(arguments.consent))
     run.run([*PREPARATION, "train_coarse", "train_fine"])
     ablation = Ablation(run.root, arguments.video)
-    tables = []
-    for seed in range(arguments.seeds):
-        for variant in VARIANTS:
-            tables.append(ablation.scores(variant, seed, arguments.torso_iterations).assign(variant=variant.name, seed=seed))
-            print(f"{variant.name}, seed {seed}: {tables[-1]['psnr'].mean():.3f} dB", flush=True)
+    wanted = [(variant, seed) for seed in range(arguments.seeds) for variant in VARIANTS]
+    tables = [ablation.scores_once(variant, seed, arguments.torso_iterations) for variant, seed in wanted]
     document = {
         "settings": {
             "video": arguments.video.name, "size_px": SIZE_PX, "config": arguments.config, "seeds": arguments.seeds,
@@ -137,6 +136,17 @@ class Ablation:
     def scored_share(self) -> float:
         """Share of the portrait's held-out pixels that are scored."""
         return float(np.mean([where[self._inside].mean() for where in self._scored]))
+
+    def scores_once(self, variant: Variant, seed: int, iterations: int) -> pd.DataFrame:
+        """:meth:`scores` with ``variant`` and ``seed``, from the work folder where they were computed with the same code and head."""
+        key = hashlib.sha256(f"{code_sha256('train_torso')} {file_sha256(self._stage.inputs('train_fine') / 'model.safetensors')}".encode())
+        name = f"{variant.name.replace(', ', '-').replace(' ', '-')}-{seed}-{iterations}-{key.hexdigest()[:12]}.parquet"
+        path = self._stage.root / "scores" / name
+        if not path.is_file():
+            table = self.scores(variant, seed, iterations).assign(variant=variant.name, seed=seed)
+            write_table_file(path, table)
+            print(f"{variant.name}, seed {seed}: {table['psnr'].mean():.3f} dB", flush=True)
+        return pd.read_parquet(path)
 
     def scores(self, variant: Variant, seed: int, iterations: int) -> pd.DataFrame:
         """Train one torso; a row of figures a held-out frame."""

@@ -57,7 +57,8 @@ class DubConfig:
     Args:
         torso: ``source`` plays the recorded frame (hands removed) around the head, ``field`` the trained torso.
         frame: ``crop`` writes the square around head and torso, ``full`` pastes it back into the whole source frame.
-        size_px: side of the video; 0 takes the size the model was trained at.
+        size_px: side of the rendered square; 0 takes the size the model was trained at, for a full frame that of the clip: a head
+            rendered larger than it was trained is sharper than one enlarged.
         samples: samples a ray.
         feather: width of the head region's soft edge, as a part of the frame's side.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -127,7 +128,7 @@ def _dub_in(
     codes = _lip_codes(stage, model, track, audio, fps, frames, config)
     start, end = longest_shot([tuple(shot) for shot in ingest["shots"]], track.tracked)
     replayed = mirrored_frames(start, end, frames)
-    size = config.size_px or model.size_px
+    size = config.size_px or (clip_px if config.frame == "full" else model.size_px)
     renderer = PortraitRenderer(model, track.camera(size), samples=config.samples, feather=config.feather)
     with ExitStack() as stack:
         around = _surroundings(stage, renderer, track, config, size, stack)
