@@ -2,13 +2,15 @@
 
 Every stage runs as the process that DVC would start, in a temporary workspace, as soon as the stages it reads from have ended and at
 most ``--at-once`` of them side by side: two, as the flow ``talkhead`` runs them. Medians over the repeats go to
-``benchmarks/results/preparation.json`` with the machine described.
+``benchmarks/results/preparation.json`` with the machine described. Processor time over cores is what it would take on idle cores if all
+of it ran on all of them: a bound from below, and the figure that other work on the machine does not touch.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -42,11 +44,12 @@ def main() -> None:
         root = Path(folder)
         _workspace(root, arguments.video)
         frames = 0
-        runs, totals = [], []
+        runs, totals, processor = [], [], []
         for repeat in range(arguments.repeats):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), _processor_seconds()
             runs.append(_run_all(root, arguments.at_once))
             totals.append(time.perf_counter() - started)
+            processor.append((_processor_seconds() - used) / len(os.sched_getaffinity(0)))
             clip = read_json(root / "data" / SPEAKER / "ingest" / "ingest.json")["clip"]
             frames = clip["frames"]
             print(f"run {repeat + 1}: {frames} frames, {totals[-1]:.1f} s, {frames / totals[-1]:.1f} frames a second")
@@ -59,6 +62,8 @@ def main() -> None:
         "median_seconds": {stage: round(seconds, 2) for stage, seconds in median.items()},
         "median_total_seconds": round(total, 2),
         "frames_per_second": round(frames / total, 1),
+        "median_processor_seconds_over_cores": round(statistics.median(processor), 2),
+        "frames_per_second_by_processor_time": round(frames / statistics.median(processor), 1),
         "stages_at_once": arguments.at_once,
         "repeats": arguments.repeats,
         "machine": describe_machine(),
@@ -66,7 +71,14 @@ def main() -> None:
     write_json(arguments.out, result)
     for stage, seconds in median.items():
         print(f"{stage:16s} {seconds:6.2f} s  {frames / seconds:7.1f} frames a second")
-    print(f"{'all':16s} {total:6.2f} s  {frames / total:7.1f} frames a second")
+    print(
+        f"{'all':16s} {total:6.2f} s  {frames / total:7.1f} frames a second, {result['frames_per_second_by_processor_time']} by processor time"
+    )
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _workspace(root: Path, video: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +54,9 @@ _INTERRUPTED = 130  # what shells and typer call a Ctrl-C
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # the base of all usage errors, which typer does not export
 
 SpeakerOption = Annotated[str, typer.Option("--speaker", help="lower-case letters, digits, - and _")]
+FrameOption = Annotated[
+    DubFrame | None, typer.Option("--frame", help="what dubs show: crop, or full, pasted back into the source frame; by params.yaml")
+]
 
 
 def main() -> None:
@@ -120,6 +123,7 @@ def run(
     config: Annotated[str | None, typer.Option(help="architecture: a configuration of params.yaml")] = None,
     profile: Annotated[str | None, typer.Option(help="size and budget: a profile of params.yaml")] = None,
     out: Annotated[Path | None, typer.Option(help="where the dubs go; out/SPEAKER by default")] = None,
+    frame: FrameOption = None,
     consent: Annotated[Path | None, typer.Option(help="consent record in JSON, or a signed document")] = None,
     i_have_consent: Annotated[str | None, typer.Option(help='"who, what for"')] = None,
     consent_until: Annotated[str | None, typer.Option(help="the last day it holds, such as 2030-01-31")] = None,
@@ -140,7 +144,7 @@ def run(
     if commercial_safe:
         refuse_non_commercial(workspace, [speaker])
     with StageDisplay([*_steps(workspace), *(["dub"] if audios else [])], quiet=as_json) as display:
-        dubs = _bring_up_to_date(workspace, speaker, audios, out, display)
+        dubs = _bring_up_to_date(workspace, speaker, audios, out, display, _frame_options(frame))
     _tell_results(workspace, speaker, dubs, as_json=as_json)
 
 
@@ -150,7 +154,7 @@ def dub_command(
     audio: Annotated[Path | None, typer.Option(help="the speech")] = None,
     out: Annotated[Path | None, typer.Option(help="the video to write, or with --manifest the folder")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with the columns speaker, audio, out")] = None,
-    frame: Annotated[DubFrame | None, typer.Option(help="crop, or full: pasted back into the source frame; by params.yaml")] = None,
+    frame: FrameOption = None,
     commercial_safe: CommercialSafeOption = False,
     no_credentials: Annotated[bool, typer.Option("--no-credentials", help="do not sign; this is recorded")] = False,
     no_watermark: Annotated[bool, typer.Option("--no-watermark", help="leave the invisible mark out; this is recorded")] = False,
@@ -158,7 +162,7 @@ def dub_command(
 ) -> None:
     """Dub with a trained speaker: one audio, or many by a manifest."""
     workspace = Workspace.here()
-    options = ["--frame", frame.value] if frame else []
+    options = _frame_options(frame)
     options += ["--no-credentials"] * no_credentials + ["--no-watermark"] * no_watermark
     if manifest is not None:
         if out is None or speaker is not None or audio is not None:
@@ -227,14 +231,20 @@ def status(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
     tell(table, lines, as_json=as_json)
 
 
-def _bring_up_to_date(workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, display: StageDisplay) -> list[Path]:
+def _frame_options(frame: DubFrame | None) -> list[str]:
+    return ["--frame", frame.value] if frame else []
+
+
+def _bring_up_to_date(
+    workspace: Workspace, speaker: str, audios: list[Path], out: Path | None, display: StageDisplay, options: Sequence[str] = ()
+) -> list[Path]:
     targets = _dub_targets(audios, out or workspace.root / "out" / speaker)
     bring_up_to_date(workspace, speaker, display.show)
     if read_history(workspace, speaker) is not None:  # who runs it by hand wants what it makes
         make_version_workspace(workspace, speaker, add_version(workspace, speaker, "talkhead run"))
     with DubProcess() as process:
         for audio, target in targets:
-            dub_if_changed(workspace, speaker, audio, target, display.show, process=process)
+            dub_if_changed(workspace, speaker, audio, target, display.show, options, process=process)
     return [target for _, target in targets]
 
 

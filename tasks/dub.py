@@ -61,7 +61,8 @@ class DubConfig:
     Args:
         torso: ``source`` plays the recorded frame (hands removed) around the head, ``field`` the trained torso.
         frame: ``crop`` writes the square around head and torso, ``full`` pastes it back into the whole source frame.
-        size_px: side of the video; 0 takes the size the model was trained at.
+        size_px: side of the rendered square; 0 takes the size the model was trained at, for a full frame that of the clip: a head
+            rendered larger than it was trained is sharper than one enlarged.
         samples: samples a ray.
         feather: width of the head region's soft edge, as a part of the frame's side.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -176,7 +177,7 @@ class _Speaker:
         self.fps, self.crop = Fraction(ingest["clip"]["fps"]), SquareCrop(**ingest["crop"])
         self.model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
         self.track = load_track(stage.inputs("track_head") / "track.safetensors", int(ingest["clip"]["width"]))
-        self.size_px = config.size_px or self.model.size_px
+        self.size_px = config.size_px or (self.track.clip_px if config.frame == "full" else self.model.size_px)
         self.renderer = PortraitRenderer(self.model, self.track.camera(self.size_px), samples=config.samples, feather=config.feather)
         rotation, translation_cm = self.model.poses(self.track.rotation, self.track.translation_cm)
         self._recorded = RecordedHead(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import tee
+
 import numpy as np
 
 from talkhead_core.artifacts import read_json, write_json
@@ -25,11 +27,8 @@ def run(stage: Stage) -> None:
         VideoWriter(stage.out / "transient.mkv", width=info.width, height=info.height, fps=info.fps, encoding="lossless_gray") as video,
         WriteBehind(video.write) as write,
     ):
-        pairs = zip(read_ahead(read_frames(clip)), read_ahead(read_gray_frames(labels_file)), strict=True)
-        for index, (frame, labels) in enumerate(pairs):
-            if index in cuts:
-                mask.cut()
-            transient = mask(frame, labels)
+        pairs, labelled = tee(zip(read_ahead(read_frames(clip)), read_ahead(read_gray_frames(labels_file)), strict=True))
+        for index, (transient, (_, labels)) in enumerate(zip(mask.over(pairs, cuts), labelled, strict=True)):
             transient_share.append(float(np.count_nonzero(transient > 127) / transient.size))
             hands_share.append(float(np.count_nonzero(labels == Label.HANDS) / labels.size))
             write(transient)

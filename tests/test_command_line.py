@@ -324,6 +324,9 @@ def test_a_dub_has_its_page_and_its_frame(toy: Path) -> None:
         result = talkhead(toy, "dub", "--manifest", "frames.csv", "--out", "frames", "--frame", frame)
         assert result.returncode == 0, result.stderr
         assert ran(toy) == expected, "another frame is another dub"
+    result = talkhead(toy, "run", "--speaker", "ada", "--audio", "speech.wav", "--out", "whole", "--frame", "full")
+    assert result.returncode == 0, result.stderr
+    assert (toy / "whole" / "speech.mp4").read_text().endswith("full")
 
 
 @pytest.mark.parametrize("revision", ["no-such", "--all", "HEAD"])

@@ -31,6 +31,7 @@ from talkhead_core.training.perceptual_loss import PerceptualLoss, perceptual_lo
 from talkhead_core.training.region_aware_losses import RegionAwareLossConfig, opacity_entropy, uncertainty_loss
 from talkhead_core.training.region_aware_training import RegionAwareTrainer
 from talkhead_core.training.resumable_training import HeadTrainingConfig
+from tasks.dub import DubConfig
 from tasks.train_coarse import TrainCoarseConfig
 from tasks.train_fine import TrainFineConfig
 from tasks.train_torso import TrainTorsoConfig
@@ -99,6 +100,11 @@ def shapes(module: torch.nn.Module) -> list[tuple[int, ...]]:
 
 def audio_shapes(speech: AudioEncoder) -> list[tuple[int, ...]]:
     return [tuple(parameter.shape) for name, parameter in speech.window.named_parameters() if name.endswith("weight")]
+
+
+def test_wildtalkers_dubs_show_the_whole_frame() -> None:
+    assert section("wildtalker", "dub", DubConfig).frame == "full"
+    assert section("rae-nerf", "dub", DubConfig).frame == "crop"
 
 
 def test_schedules_rates_and_losses_are_those_of_the_papers() -> None:

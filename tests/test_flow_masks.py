@@ -201,6 +201,33 @@ def test_cut_forgets() -> None:
     assert (last(with_cut=False) > 127).mean() > 0.05
 
 
+def test_an_object_is_found_from_its_first_frame_on_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = TorsoScene()
+    corners = [None] * 4 + [(161 - round(30 * step), 60) for step in (0.4, 1, 2, 2.6, 2.6, 2.6)]  # comes in at full speed
+    pictures = [scene.frame(corner) for corner in corners]
+    frames = [(image, scene.labels) for image, _ in pictures]
+
+    def mask() -> TemporalMask:
+        made = TemporalMask(FlowMaskConfig(), height=scene.height, width=scene.width, fps=Fraction(25))
+        steps, flow = iter(range(1, 99)), made._flow
+        monkeypatch.setattr(made, "_flow", lambda one, two: flow(one, two) * (next(steps) != 4))  # blurred: flow sees nothing in frame 4
+        return made
+
+    causal = mask()
+    alone = [causal(*frame) for frame in frames]
+    masks = list(mask().over(frames, cuts={0}))
+    assert len(masks) == len(frames)
+    assert not (alone[4] > 127).any()
+    for index, (_, truth) in enumerate(pictures):
+        assert (masks[index] >= alone[index]).all(), "what is known from before stays"
+        if truth.any():
+            assert (masks[index] > 127)[truth].mean() > 0.7, f"frame {index}"
+        else:
+            assert (masks[index] > 127).mean() < 0.01, f"frame {index}"
+    cut = list(mask().over(frames, cuts={0, 5}))
+    assert np.array_equal(cut[4], alone[4]), "the next shot says nothing about this one"
+
+
 def test_only_torso_and_hands_are_transient() -> None:
     scene = TorsoScene()
     mask = TemporalMask(FlowMaskConfig(), height=scene.height, width=scene.width, fps=Fraction(25))

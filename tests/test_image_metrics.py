@@ -25,7 +25,7 @@ from talkhead_core.metrics.lpips import lpips_from
 from talkhead_core.metrics.lpips_weights import ALEXNET_FILE, HEADS_FILE, load_lpips
 from talkhead_core.metrics.motion import flicker_levels
 from talkhead_core.metrics.psnr import PSNR_CEILING_DB, psnr_db, squared_error
-from talkhead_core.metrics.seam import seam_levels
+from talkhead_core.metrics.seam import join_ratio, seam_levels, seam_ratio
 from talkhead_core.metrics.ssim import MS_SSIM_SMALLEST_SIDE_PX, ms_ssim, ssim_in, ssim_map
 from talkhead_core.types import Label
 
@@ -200,6 +200,28 @@ def test_seam_is_the_step_added_at_the_neck_line() -> None:
     assert seam_levels(reference, stepped, labels) == pytest.approx(14.0, abs=0.1)
     assert seam_levels(reference, shifted_everywhere, labels) == pytest.approx(0.0, abs=1e-3)
     assert math.isnan(seam_levels(reference, stepped, np.zeros_like(labels)))
+
+
+def test_the_neck_gradient_is_that_of_the_reference_where_nothing_was_joined() -> None:
+    labels = _head_on_neck()
+    reference = np.full((120, 120, 3), 120, np.uint8)
+    reference[70:] = 60  # the jaw's shadow, 60 levels deep
+    soft, stepped = cv2.blur(reference, (9, 9)), reference.copy()
+    stepped[labels == Label.HEAD] += 30
+    assert seam_ratio(reference, reference, labels) == pytest.approx(1.0)
+    assert seam_ratio(reference, reference + 14, labels) == pytest.approx(1.0), "another exposure is no seam"
+    assert seam_ratio(reference, stepped, labels) == pytest.approx(1.5, abs=0.05)
+    assert seam_ratio(reference, soft, labels) < 0.5
+    assert math.isnan(seam_ratio(reference, stepped, np.zeros_like(labels)))
+    region = np.zeros(labels.shape, bool)
+    region[20:100, 30:90] = True
+    textured = np.clip(reference + np.random.default_rng(0).integers(-9, 10, reference.shape), 0, 255).astype(np.uint8)
+    joined = textured.copy()
+    joined[region] += 25
+    assert join_ratio(textured, textured, labels, region) == pytest.approx(1.0)
+    assert join_ratio(textured, joined, labels, region) > 2.0
+    assert join_ratio(textured, stepped, labels, region) < 1.0, "the neck line lies inside"
+    assert math.isnan(seam_ratio(np.full_like(reference, 60), stepped, labels)), "a flat reference has no gradient to compare with"
 
 
 def test_frame_scorer_scores_each_region_on_its_own_pixels(picture: np.ndarray) -> None:

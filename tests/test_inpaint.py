@@ -144,6 +144,15 @@ def test_removal_is_hands_and_transient_torso_with_a_margin() -> None:
     assert odd.shape == (199, 197) and odd[100:130, 100:130].all()
 
 
+def test_a_small_part_is_noise_unless_it_comes_in_over_the_border() -> None:
+    labels, transient = np.full((200, 200), Label.TORSO, np.uint8), np.zeros((200, 200), np.uint8)
+    transient[100:106, 100:106] = 255
+    transient[194:, 40:46] = 255
+    found = removal_mask(labels, transient, margin=0.01)
+    assert not found[90:116, 90:116].any()
+    assert found[195:, 41:45].all()
+
+
 def test_shots_do_not_see_each_other_and_frames_keep_their_order() -> None:
     one, two = TorsoScene(seed=0), TorsoScene(seed=5)
     frames = [one.frame((90, 6 * index)) for index in range(10)] + [two.frame((90, 100 - 6 * index)) for index in range(7)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from talkhead_core.compositing.background_plate import BackgroundPlate
 from talkhead_core.demo.speaker import DemoSpeaker, DemoSpeakerConfig, make_demo_speaker
 from talkhead_core.errors import InputError, ParameterError
 from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
+from talkhead_core.inpaint.hand_removal import InpaintConfig
+from talkhead_core.inpaint.removal_mask import removal_mask
 from talkhead_core.media.mask_morphology import grown
 from talkhead_core.media.video_reader import read_frames, read_gray_frames
 from talkhead_core.motion.temporal_mask import FlowMaskConfig, TemporalMask
@@ -306,19 +309,21 @@ def test_demo_speaker_against_the_truth(demo: DemoSpeaker) -> None:
     truth = list(read_gray_frames(demo.labels))
     rows = list(build_landmarker(LandmarksConfig()).detect(frames, [(0, len(frames))]))
     points, detected = np.stack([row.points for row in rows]), np.array([row.detected for row in rows])
-    mask = TemporalMask(FlowMaskConfig(), height=256, width=256, fps=25)  # type: ignore[arg-type]
     plate = BackgroundPlate(256, 256, margin_px=5)
-    found, transient = [], []
+    found = []
     for frame, labels in label_frames(iter(frames), points, detected, SegmentationConfig()):
         found.append(labels)
-        transient.append(mask(frame, labels) > 127)
         plate.add(frame, labels == Label.BACKGROUND)
-    labels, known, moving = np.stack(found), np.stack(truth), np.stack(transient)
+    mask = TemporalMask(FlowMaskConfig(), height=256, width=256, fps=Fraction(25))
+    transient = list(mask.over(zip(frames, found, strict=True), cuts={0}))
+    labels, known, moving = np.stack(found), np.stack(truth), np.stack(transient) > 127
     assert intersection_over_union(labels > 0, known > 0) > 0.95
     assert intersection_over_union(labels == Label.HEAD, known == Label.HEAD) > 0.93
     hand = known == Label.HANDS
     assert hand.any(axis=(1, 2)).sum() > 20
     assert intersection_over_union(moving, hand) > 0.7
-    removed = moving | (labels == Label.HANDS)
-    assert removed[hand].mean() > 0.9
+    removed = np.stack([removal_mask(*pair, margin=InpaintConfig().margin) for pair in zip(found, transient, strict=True)])
+    assert removed[hand].mean() > 0.99
+    left_over = (hand & ~removed).sum(axis=(1, 2))
+    assert left_over.max() < 0.002 * hand[0].size, f"a trace of the hand stays in frame {left_over.argmax()}"
     assert removed[~hand.any(axis=(1, 2))].mean() < 0.01, "nothing where there is no hand"

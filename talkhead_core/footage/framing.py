@@ -26,7 +26,7 @@ class FramingConfig:
     face_centre_share: float = 0.42
 
     def __post_init__(self) -> None:
-        require(1.5 <= self.crop_face_heights <= 6.0, f"crop_face_heights must be 1.5 to 6, not {self.crop_face_heights}")
+        require(1.5 <= self.crop_face_heights <= 12.0, f"crop_face_heights must be 1.5 to 12, not {self.crop_face_heights}")
         require(0.2 <= self.face_centre_share <= 0.6, f"face_centre_share must be 0.2 to 0.6, not {self.face_centre_share}")
 
 

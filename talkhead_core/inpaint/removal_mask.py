@@ -11,6 +11,7 @@ from talkhead_core.types import Label
 __all__ = ["removal_mask"]
 
 _SMALLEST = 1.5e-3  # components below this share of the frame are noise: a tenth of a small hand
+_SMALLEST_AT_BORDER = 3e-4  # but fingertips come in over the border
 
 
 def removal_mask(labels: np.ndarray, transient: np.ndarray, margin: float, threshold: float = 0.5) -> np.ndarray:
@@ -36,6 +37,8 @@ def removal_mask(labels: np.ndarray, transient: np.ndarray, margin: float, thres
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
     _, components, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    keep = statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST * mask.size
+    least = np.full(len(statistics), _SMALLEST)
+    least[np.unique(np.concatenate([components[0], components[-1], components[:, 0], components[:, -1]]))] = _SMALLEST_AT_BORDER
+    keep = statistics[:, cv2.CC_STAT_AREA] >= least * mask.size
     keep[0] = False
     return keep[components]

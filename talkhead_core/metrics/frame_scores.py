@@ -10,7 +10,7 @@ import numpy as np
 from talkhead_core.metrics.motion import flicker_levels
 from talkhead_core.metrics.psnr import psnr_db, squared_error
 from talkhead_core.metrics.regions import face_mask, mouth_mask, torso_mask
-from talkhead_core.metrics.seam import seam_levels
+from talkhead_core.metrics.seam import join_ratio, seam_levels, seam_ratio
 from talkhead_core.metrics.ssim import ssim_in, ssim_map_and_ms_ssim
 from talkhead_core.types import FloatArray, Image
 
@@ -110,6 +110,10 @@ class FrameScorer:
         scores["flicker_levels"] = self._flicker(reference, rendered)
         if reference.labels is not None:
             scores["seam_levels"] = seam_levels(reference.image, rendered, reference.labels)
+            scores["seam_ratio"] = seam_ratio(reference.image, rendered, reference.labels)
+            region = reference.masks.get("head")
+            if region is not None:
+                scores["join_ratio"] = join_ratio(reference.image, rendered, reference.labels, region)
         for name, metric in self._extra.items():
             scores[name] = metric(reference.image, rendered) if self._count % self._every == 0 else float("nan")
         self._previous = (reference.frame_id, reference.image, rendered)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 import cv2
 import numpy as np
 
-from talkhead_core.media.mask_morphology import shrunk
+from talkhead_core.media.mask_morphology import grown, shrunk
 from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
 from talkhead_core.motion.torso_memory import TorsoMemory
 from talkhead_core.parameters import require
@@ -19,6 +21,8 @@ __all__ = ["FlowMaskConfig", "TemporalMask"]
 
 _REFERENCE_SIZE_PX, _REFERENCE_FPS = 512, 25
 _OUTLINE_PX = 2.5  # at the size that flow is computed on
+_REACH = 0.1  # of the longer side: how far from what flow sees of an object the rest of it may lie, and how far it moves in a frame
+_LOOK_BACK = 3  # frames: an object that comes in at full speed is sharp enough for flow by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +84,55 @@ class TemporalMask:
         """A new shot begins with the next frame: nothing is carried over."""
         self._previous: Image | None = None
         self._mask = np.zeros(self._shape, np.float32)
+        self._foreign = self._spread = np.zeros(self._shape, bool)
         self._memory = TorsoMemory(self._shape)
 
     def __call__(self, image: Image, labels: np.ndarray) -> np.ndarray:
-        """M_i as ``[H, W]`` uint8, 255 M_i, zero outside torso and hands.
+        """M_i as ``[H, W]`` uint8, 255 M_i, zero outside torso and hands; from this frame and those before it.
 
         Args:
             image: RGB ``[H, W, 3]``.
             labels: ``[H, W]`` of :class:`talkhead_core.types.Label`.
         """
+        self._advance(image, labels)
+        return self._full_size(self._seen(), labels)
+
+    def over(self, frames: Iterable[tuple[Image, np.ndarray]], cuts: Container[int]) -> Iterator[np.ndarray]:
+        """M_i of every frame of a clip, three frames behind what is read, objects found from their first frame on.
+
+        Args:
+            frames: as :meth:`__call__` takes them.
+            cuts: indices of the frames that begin a shot.
+        """
+        waiting: deque[_Moment] = deque()
+        for index, (image, labels) in enumerate(frames):
+            if index in cuts:
+                yield from (self._full_size(moment.mask, moment.labels) for moment in waiting)
+                waiting.clear()
+                self.cut()
+            self._advance(image, labels)
+            hands = cv2.resize(labels, (self._shape[1], self._shape[0]), interpolation=cv2.INTER_NEAREST) == Label.HANDS
+            now = _Moment(labels, self._seen(), self._foreign, hands)
+            found = now.found
+            for earlier in reversed(waiting):
+                if not earlier.extend(found, self._reach_px):
+                    break
+                found = earlier.found
+            waiting.append(now)
+            if len(waiting) > _LOOK_BACK:
+                moment = waiting.popleft()
+                yield self._full_size(moment.mask, moment.labels)
+        yield from (self._full_size(moment.mask, moment.labels) for moment in waiting)
+
+    def _seen(self) -> FloatArray:
+        """M_i with what was seen moving only in part; the memory of the next frames does without, lest one error spreads on."""
+        return np.where(self._spread, np.float32(1), self._mask)
+
+    @property
+    def _reach_px(self) -> float:
+        return _REACH * max(self._shape)
+
+    def _advance(self, image: Image, labels: np.ndarray) -> None:
         size = (self._shape[1], self._shape[0])
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         small_labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
@@ -97,7 +141,6 @@ class TemporalMask:
             self._step(small, small_labels, body)
         self._memory.learn(small, (small_labels == Label.TORSO) & (self._mask < 0.1))
         self._previous = small
-        return self._full_size(labels)
 
     def _step(self, image: Image, labels: np.ndarray, body: np.ndarray) -> None:
         assert self._previous is not None
@@ -117,6 +160,8 @@ class TemporalMask:
         # The outline of torso and head flickers and moves with the head; only a hand may reach across it.
         inside = shrunk(body, _OUTLINE_PX) | (labels == Label.HANDS)
         self._mask = np.maximum(carried * delta, transient) * inside
+        self._foreign = known & (unlike > 0.5) & inside
+        self._spread = _parts_seen_moving(self._foreign, transient > 0, self._reach_px)
 
     def _backward_flow(self, image: Image, body: np.ndarray) -> FloatArray:
         """Flow to the previous frame ``[h, w, 2]`` within a margin of the body, zero elsewhere: a portrait's torso is a part of it."""
@@ -130,11 +175,45 @@ class TemporalMask:
             flow[box] = self._flow(np.ascontiguousarray(image[box]), np.ascontiguousarray(self._previous[box]))
         return flow
 
-    def _full_size(self, labels: np.ndarray) -> np.ndarray:
-        levels = np.round(255 * self._mask).astype(np.uint8)
+    def _full_size(self, mask: FloatArray, labels: np.ndarray) -> np.ndarray:
+        levels = np.round(255 * mask).astype(np.uint8)
         full = np.asarray(cv2.resize(levels, (self._clip[1], self._clip[0]), interpolation=cv2.INTER_LINEAR))
         full[(labels != Label.TORSO) & (labels != Label.HANDS)] = 0
         return full
+
+
+@dataclass
+class _Moment:
+    """A frame that the next ones may still tell something about; masks ``[h, w]`` at the size that flow is computed on."""
+
+    labels: np.ndarray
+    mask: FloatArray
+    foreign: np.ndarray
+    hands: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        return np.asarray((self.mask > 0.5) | self.hands)
+
+    def extend(self, found: np.ndarray, reach_px: float) -> bool:
+        """Take in what does not look like the torso near what the next frame has ``found``; whether that was anything."""
+        if not found.any():
+            return False
+        new = self.foreign & (self.mask <= 0.5) & grown(found, reach_px)
+        self.mask[new] = 1
+        return bool(new.any())
+
+
+def _parts_seen_moving(foreign: np.ndarray, moving: np.ndarray, reach_px: float) -> np.ndarray:
+    """Parts of ``foreign [h, w]`` within reach of what moves, a third of which at least was seen ``moving``."""
+    if not moving.any():
+        return np.zeros(foreign.shape, bool)
+    near = foreign & grown(moving, reach_px)
+    count, components = cv2.connectedComponents(near.astype(np.uint8), connectivity=4)
+    area, seen = (np.bincount(components[where], minlength=count) for where in (near, near & moving))
+    believed = 3 * seen >= np.maximum(area, 1)
+    believed[0] = False
+    return np.asarray(believed[components])
 
 
 def _drift(flow: FloatArray, resting: np.ndarray) -> FloatArray:

@@ -39,6 +39,7 @@ class SpeakerArtifacts:
         metrics: ``metrics.json``, or None.
         per_frame: ``per_frame.parquet``, or None.
         missing: one sentence for each part that is not there or cannot be read.
+        ablation: ``ablation/ablation.json``, which ``benchmarks.wild_ablation`` writes for those who ask, or None.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class SpeakerArtifacts:
     metrics: dict[str, Any] | None
     per_frame: pd.DataFrame | None
     missing: list[str] = field(default_factory=list)
+    ablation: dict[str, Any] | None = None
 
     def file(self, stage: str, name: str) -> Path | None:
         """A stage's file where it is there."""
@@ -100,4 +102,5 @@ def read_speaker_artifacts(folder: Path) -> SpeakerArtifacts:
         metrics=read("evaluate", "metrics.json", read_json),
         per_frame=read("evaluate", "per_frame.parquet", pd.read_parquet),
         missing=missing,
+        ablation=read("ablation", "ablation.json", read_json) if (folder / "ablation").is_dir() else None,
     )

@@ -19,6 +19,7 @@ from talkhead_core.metrics.protocol import PROTOCOLS, Protocol
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
 from talkhead_core.provenance.video_label import VideoLabel
+from talkhead_core.report.ablation_table import ablation_table
 from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons
 from talkhead_core.report.html_page import render_page
 from talkhead_core.report.pictures import Picture, mask_pictures, worst_frames
@@ -108,7 +109,7 @@ def speaker_page(
         denoise_levels=_denoise_levels(artifacts.denoise),
         tracking=flat_rows(artifacts.track_summary or {}),
         metrics=metrics,
-        tables=_tables(metrics),
+        tables=_tables(metrics) + ([ablation_table(artifacts.ablation)] if artifacts.ablation else []),
         says=_says(metrics),
         rendering=_rendering(render, held_out, fps),
         parameters=[(section, flat_rows(values)) for section, values in parameters.items() if values],

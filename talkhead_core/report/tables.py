@@ -79,6 +79,8 @@ COLUMNS = (
     Column(key="jitter_px512", heading="Jitter", unit="px at 512", better="lower"),
     Column(key="flicker_levels", heading="Flicker", unit="levels", better="lower"),
     Column(key="seam_levels", heading="Seam", unit="levels", better="lower"),
+    Column(key="seam_ratio", heading="Neck gradient", unit="of the recording's", better="nearer 1"),
+    Column(key="join_ratio", heading="Gradient where head meets torso", unit="of the recording's", better="nearer 1"),
     Column(key="blinks_per_min", heading="Blinks", unit="per min", digits=1),
 )
 

@@ -88,10 +88,17 @@ class LabelMapper:
         elif points is not None:
             head = person & filled(geometry.head_polygon(), shape)
             labels[head | self._long_hair(image, geometry, person, head)] = Label.HEAD
+        if limbs.any:  # before the neck is: the arm of a hand that rests below the chin is skin, too
+            self._add_hands(labels, image, limbs)
+        if parts is None and points is not None:
             self._add_neck(labels, image, geometry)
-        if limbs.any:
-            labels[hand_region(limbs, self._skin.mask(image), labels == Label.TORSO)] = Label.HANDS
         return labels
+
+    def _add_hands(self, labels: np.ndarray, image: Image, limbs: Limbs) -> None:
+        allowed = labels == Label.TORSO
+        if self._neck_support is not None:
+            allowed &= self._neck_support < 0.5
+        labels[hand_region(limbs, self._skin.mask(image), allowed)] = Label.HANDS
 
     def _add_neck(self, labels: np.ndarray, image: Image, geometry: FaceGeometry) -> None:
         """Label the skin below the jaw that hangs together with it, and what it encloses (shadows, a chain)."""
@@ -107,7 +114,9 @@ class LabelMapper:
         neck[box] = without_holes(joined_to(skin, seed)) & torso
         if self._neck_support is None:
             self._neck_support = neck.astype(np.float32)
-        cv2.accumulateWeighted(neck, self._neck_support, _NECK_RATE)
+        seen = np.ones(labels.shape, np.uint8)
+        seen[grown(labels == Label.HANDS, 0.1 * geometry.height_px)] = 0
+        cv2.accumulateWeighted(neck, self._neck_support, _NECK_RATE, mask=seen)
         # Only what has been neck for a while: a hand that passes below the chin is skin, too.
         lasting = grown(self._neck_support[box] > 0.5, 0.06 * geometry.height_px)
         labels[box][neck[box].astype(bool) & lasting] = Label.NECK
