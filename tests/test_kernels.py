@@ -41,7 +41,7 @@ LAYOUTS = {
 
 def kernel(kernels: Registry, name: str):
     if name == "triton" and importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed: pip install 'talkhead[gpu]'")
+        pytest.skip("Triton is not installed: pip install -e '.[gpu]'")
     return kernels.get(name)
 
 
@@ -314,7 +314,7 @@ def test_a_kernel_that_cannot_run_says_why() -> None:
 
 def test_triton_on_a_processor_is_refused_without_its_interpreter() -> None:
     if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed: pip install 'talkhead[gpu]'")
+        pytest.skip("Triton is not installed: pip install -e '.[gpu]'")
     script = (
         "from talkhead_core.kernels import hash_kernels, select_kernel\n"
         "try:\n    select_kernel(hash_kernels, 'triton', 'cpu')\n"
