@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["describe_machine"]
 
-_PACKAGES = ("torch", "numba", "numpy", "mediapipe", "opencv-contrib-python", "triton")
+_PACKAGES = ("torch", "numba", "numpy", "mediapipe", "opencv-contrib-python", "triton", "tinycudann")
 
 
 def describe_machine() -> dict[str, Any]:

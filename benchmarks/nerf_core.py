@@ -1,7 +1,9 @@
 """Training rays and rendered frames a second of the head field, beside the marching reference in plain torch.
 
 ``python -m benchmarks.nerf_core WORKSPACE SPEAKER`` measures on a prepared speaker (stages up to ``inpaint``); variants take turns in one
-run, so that their ratio holds where the machine is shared. Results go to ``benchmarks/results/nerf_core_<device>.json``.
+run, so that their ratio holds where the machine is shared. Results go to ``benchmarks/results/nerf_core_<device>.json``, and the tables of
+``docs/kernels.md`` are written anew from there. On a GPU torch, Triton and tiny-cuda-nn are measured; one that does not load is left out,
+and the table says why.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the stages have it
 import numpy as np
 import torch
 
+from benchmarks import nerf_core_table
 from benchmarks.machine import describe_machine
 from benchmarks.marching_head import MarchingHead
 from benchmarks.prepared_speaker import REPOSITORY, PreparedSpeaker, load_speaker, profile_config
 from talkhead_core.artifacts import write_json
-from talkhead_core.kernels import select_device
+from talkhead_core.errors import NotAvailableError
+from talkhead_core.kernels import hash_kernels, select_device, select_kernel
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
@@ -72,10 +76,22 @@ class Clock:
             torch.cuda.synchronize()
 
 
+def compared_kernels(device: torch.device) -> tuple[list[str], dict[str, str]]:
+    """The hash kernels that are compared on a device, the reference first; and those that do not load, with the reason."""
+    kernels, left_out = ["torch"], {}
+    for name in ("triton", "tinycudann") if device.type == "cuda" else ("numba",):
+        try:
+            select_kernel(hash_kernels, name, device.type)
+        except NotAvailableError as error:
+            left_out[name] = str(error)
+        else:
+            kernels.append(name)
+    return kernels, left_out
+
+
 def variants(device: torch.device) -> dict[str, str]:
     """What is compared, and the kernels it runs on."""
-    fast = "triton" if device.type == "cuda" else "numba"
-    return {MARCHING: "torch", "shell, torch": "torch", f"shell, {fast}": fast}
+    return {MARCHING: "torch"} | {f"shell, {name}": name for name in compared_kernels(device)[0]}
 
 
 def trainer_of(variant: str, speaker: PreparedSpeaker, device: torch.device, store: Path, iterations: int = 1_000_000) -> HeadTrainer:
@@ -126,11 +142,10 @@ def measure_training(
 
 def measure_rendering(speaker: PreparedSpeaker, device: torch.device, repeats: int) -> dict[str, dict[str, Any]]:
     """Milliseconds and frames a second of whole frames, head over plate, at each size; kernels take turns."""
-    fast = "triton" if device.type == "cuda" else "numba"
     result: dict[str, dict[str, Any]] = {}
     for size in SIZES:
         drawn = {}
-        for kernel in ("torch", fast):
+        for kernel in compared_kernels(device)[0]:
             model = speaker.model()
             torch.manual_seed(0)
             model.head = TalkingHead(model.head.shell, dataclasses.replace(model.head.config, kernel=kernel), len(speaker.dataset.frames))
@@ -254,7 +269,7 @@ def main() -> None:
     )
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", choices=["train", "render"], help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="instead of the repository's results; then its tables stay as they are")
     arguments = parser.parse_args()
     device = select_device(arguments.device)
     speaker = load_speaker(arguments.source, arguments.speaker, profile_config(arguments.profile))
@@ -266,6 +281,7 @@ def main() -> None:
         "machine": describe_machine(),
         "settings": {"size_px": config.size_px, "frames": len(speaker.dataset.frames), **dataclasses.asdict(config.head)},
         "field": dataclasses.asdict(config.field),
+        "left_out": compared_kernels(device)[1],
     }
     with tempfile.TemporaryDirectory() as folder:
         result["rendering"] = measure_rendering(speaker, device, arguments.repeats)
@@ -278,6 +294,8 @@ def main() -> None:
         result["peak_memory"] = peak_memory(arguments)
     out = arguments.out or REPOSITORY / "benchmarks" / "results" / f"nerf_core_{device.type}.json"
     write_json(out, result)
+    if arguments.out is None:
+        nerf_core_table.main()
     for part in ("training", "rendering", "held_out", "peak_memory"):
         for name, value in result.get(part, {}).items():
             print(part, name, value)

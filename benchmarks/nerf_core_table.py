@@ -38,6 +38,8 @@ def tables(results: dict[str, Any]) -> str:
             lines.append(
                 f"| {size} x {size} | {kernel} | {_times(row)} | {row['frames_a_second_by_wall']} | {row['frames_a_second_by_processor']} |"
             )
+    for name, reason in results.get("left_out", {}).items():
+        lines += ["", f"{name} was not measured: {reason}."]
     if "held_out" in results:
         lines += ["", "| held-out PSNR in the head region | seconds of training | steps | dB |", "|---|---|---|---|"]
         for name, rows in results["held_out"].items():

@@ -13,7 +13,14 @@ from talkhead_core.audio.features import FEATURES
 from talkhead_core.errors import NotAvailableError
 from talkhead_core.face.landmarks import LANDMARKERS
 from talkhead_core.inpaint.inpainter import INPAINTERS
-from talkhead_core.kernels.selection import compositing_kernels, hash_kernels, perceptron_kernels, select_kernel, shell_kernels
+from talkhead_core.kernels.selection import (
+    compositing_kernels,
+    hash_kernels,
+    marching_kernels,
+    perceptron_kernels,
+    select_kernel,
+    shell_kernels,
+)
 from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
 from talkhead_core.registry import Registry
 from talkhead_core.segmentation.segmenter import SEGMENTERS
@@ -41,12 +48,14 @@ class BackEnd:
         name: as ``params.yaml`` calls it.
         needs: what is missing and how to get it; empty where it works.
         licence: of its weights, where it has any of its own.
+        commercial: whether those may be used commercially.
     """
 
     kind: str
     name: str
     needs: str
     licence: str = ""
+    commercial: bool = True
 
 
 def back_ends(weights: Path) -> list[BackEnd]:
@@ -65,18 +74,22 @@ def _stage_back_ends(weights: Path) -> Iterator[BackEnd]:
             if found is None:
                 yield BackEnd(kind=kind, name=name, needs="")
             else:
-                yield BackEnd(kind=kind, name=name, needs=_missing(found, weights), licence=found.licence)
+                yield _with_weights(kind, name, found, weights)
 
 
 def _metrics(weights: Path) -> Iterator[BackEnd]:
     for name, metric in _METRICS.items():
-        yield BackEnd(kind="metric", name=metric, needs=_missing(CATALOGUE[name], weights), licence=CATALOGUE[name].licence)
-    yield BackEnd(kind="metric", name="BRISQUE", needs="" if find_spec("brisque") else "pip install 'talkhead[brisque]'")
-    yield BackEnd(kind="metric", name="AUE", needs="OpenFace's CSV of both videos")
+        yield _with_weights("metric", metric, CATALOGUE[name], weights)
+    yield BackEnd(kind="metric", name="BRISQUE", needs="" if find_spec("brisque") else "pip install -e '.[brisque]'")
+    yield BackEnd(kind="metric", name="AUE", needs="OpenFace's CSV beside each of both videos, as NAME.au.csv")
+
+
+def _with_weights(kind: str, name: str, found: WeightSet, weights: Path) -> BackEnd:
+    return BackEnd(kind=kind, name=name, needs=_missing(found, weights), licence=found.licence, commercial=found.commercial)
 
 
 def _missing(found: WeightSet, weights: Path) -> str:
-    parts = [f"pip install {found.package}"] if found.package and find_spec(found.package.replace("-", "_")) is None else []
+    parts = [f"pip install -e '.[{found.extra}]'"] if found.package and find_spec(found.package.replace("-", "_")) is None else []
     if not all((weights / file.file).is_file() for file in found.files):
         size = sum(file.size_mb for file in found.files)
         parts.append(f"talkhead models pull {found.name} ({size:.4g} MB)")
@@ -87,7 +100,7 @@ def _kernels() -> Iterator[BackEnd]:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    for kernels in (shell_kernels, hash_kernels, perceptron_kernels, compositing_kernels):
+    for kernels in (shell_kernels, marching_kernels, hash_kernels, perceptron_kernels, compositing_kernels):
         chosen, _ = select_kernel(kernels, "auto", device)
         for name in kernels:
             try:
@@ -99,6 +112,8 @@ def _kernels() -> Iterator[BackEnd]:
 
 
 def _reason(name: str, device: str, error: Exception) -> str:
-    if name == "triton" and device == "cpu":
-        return "a CUDA device, and pip install 'talkhead[gpu]'"
-    return "pip install 'talkhead[gpu]'" if name == "triton" else " ".join(str(error).split())
+    if name == "triton":
+        parts = ["a CUDA device"] if device == "cpu" else []
+        parts += ["pip install -e '.[gpu]'"] if find_spec("triton") is None else []
+        return " and ".join(parts) or " ".join(str(error).split())
+    return " ".join(str(error).split()).removeprefix(f"hash kernel {name!r}: ")

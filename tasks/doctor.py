@@ -97,12 +97,18 @@ def _line(finding: dict[str, str]) -> str:
 
 
 def _back_end_lines(result: dict[str, Any]) -> list[str]:
-    """One line a kind with what works, then one for each choice that needs something."""
+    """One line a kind with what works, then one for each choice that needs something, which a run can do without."""
     found = result.get("back_ends", [])
     kinds = dict.fromkeys(back_end["kind"] for back_end in found)
     here = {kind: [each["name"] for each in found if each["kind"] == kind and not each["needs"]] for kind in kinds}
     lines = [f"ok    {kind}: {', '.join(names)}" for kind, names in here.items() if names]
-    return lines + [f"-     {each['kind']} {each['name']} needs: {each['needs']}" for each in found if each["needs"]]
+    missing = [each for each in found if each["needs"]]
+    if missing:
+        lines.append("optional, and not here (what each brings, and how it is chosen: docs/back_ends.md):")
+    for each in missing:
+        forbidden = "" if each["commercial"] else " (not for commercial use)"
+        lines.append(f"-     {each['kind']} {each['name']}{forbidden} needs: {each['needs']}")
+    return lines
 
 
 def _main() -> None:

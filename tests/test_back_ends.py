@@ -27,10 +27,14 @@ def test_weights_that_are_there_are_seen(tmp_path: Path) -> None:
     assert "lpips-alexnet" in needs["LPIPS"], "one of two files"
 
 
+def test_what_may_not_be_used_commercially_is_marked(tmp_path: Path) -> None:
+    assert {each.name for each in back_ends(tmp_path) if not each.commercial} == {"ave", "fan", "bisenet", "LSE-C and LSE-D"}
+
+
 def test_a_kernel_is_used_for_each_part_of_the_model(tmp_path: Path) -> None:
     kernels = [each for each in back_ends(tmp_path) if "kernel" in each.kind]
     kinds = {each.kind for each in kernels}
-    assert len(kinds) == 4
+    assert len(kinds) == 5
     assert all(sum("(used)" in each.name for each in kernels if each.kind == kind) == 1 for kind in kinds)
     if not torch.cuda.is_available():
-        assert all("CUDA" in each.needs for each in kernels if each.name == "triton")
+        assert all("CUDA" in each.needs for each in kernels if each.name in ("triton", "tinycudann"))

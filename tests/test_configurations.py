@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -321,6 +322,14 @@ def test_lpips_is_taken_only_with_its_weights(tmp_path: Path) -> None:
         other = float(run._of_patches(step, same, 1 - same, run.lip_patch_px))
         patch, inverse = (part.view(1, run.lip_patch_px, run.lip_patch_px, 3).permute(0, 3, 1, 2) for part in (same, 1 - same))
         assert other == pytest.approx(weight * float(lpips.of(patch, inverse)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("measured", "columns"), [(4, (0, 1)), (7, (5, 6))])
+def test_the_blink_is_taken_from_what_tracking_measured_and_not_from_the_codes_after_it(measured: int, columns: tuple[int, int]) -> None:
+    config = section("er-nerf", "train_coarse", TrainCoarseConfig).region_aware.for_speaker(window=16, channels=29, expression=measured)
+    expression = torch.arange(2 * (measured + 6), dtype=torch.float32).view(2, -1)  # six upper-face codes follow
+    eyes = RegionAwareHead.eyes(SimpleNamespace(config=config), expression)  # type: ignore[arg-type]
+    assert eyes.tolist() == expression[:, list(columns)].mean(dim=1, keepdim=True).tolist()
 
 
 def test_wrong_choices_are_refused() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -236,6 +237,12 @@ def test_closure_and_blendshapes_are_by_frame() -> None:
     scores[:, 9] = np.arange(20)  # eyeBlinkLeft
     scores[5:7] = np.nan
     np.testing.assert_allclose(blendshape_rows(scores)[:, 8], np.arange(20), atol=1e-9)
+
+
+def test_eye_closure_is_of_the_eyelids_whatever_conditions_the_upper_face(prepared: PreparedSpeaker, dataset: Path, tmp_path: Path) -> None:
+    blendshapes = np.random.default_rng(0).uniform(0, 1, (FRAMES, 7)).astype(np.float32)  # browDownLeft first
+    export_ad_nerf(replace(prepared, track={**prepared.track, "expression": blendshapes}), tmp_path / "d")
+    assert (tmp_path / "d" / "au.csv").read_text() == (dataset / "au.csv").read_text()
 
 
 def test_other_rates_give_25_frames_a_second() -> None:

@@ -15,7 +15,7 @@ class TriPlaneEncoder(nn.Module):
 
     Args:
         layout: sizes of the grid.
-        kernel: ``auto``, ``torch``, ``numba`` or ``triton``; a checkpoint loads under any.
+        kernel: ``auto``, ``torch``, ``numba``, ``triton`` or ``tinycudann``; a checkpoint loads under any.
     """
 
     def __init__(self, layout: HashLayout, kernel: str = "auto") -> None:

@@ -32,7 +32,7 @@ class HeadFieldConfig:
         lip_codes: lip codes a frame.
         expression: expression values a frame.
         appearance: learned numbers a frame (NeRF-W's appearance code).
-        kernel: ``auto``, ``torch``, ``numba`` or ``triton``.
+        kernel: ``auto``, ``torch``, ``numba``, ``triton`` or ``tinycudann``.
     """
 
     levels: int = 14

@@ -37,7 +37,7 @@ class RegionAwareFieldConfig:
         eye_attention: numbers the eye attention gives: 1 for all values (ER-NeRF) or as many as there are values (0; SyncTalk).
         eye_hidden: width of the eye attention's hidden layer (ER-NeRF: 16, SyncTalk: 64).
         individual: learned numbers a frame.
-        kernel: ``auto``, ``torch``, ``numba`` or ``triton``, of the hash grid.
+        kernel: ``auto``, ``torch``, ``numba``, ``triton`` or ``tinycudann``, of the hash grid.
     """
 
     levels: int = 14

@@ -29,7 +29,7 @@ class TorsoFieldConfig:
         log2_entries: log2 of the entries a level.
         hidden: width of the hidden layers.
         largest_shift: largest deformation, as a part of the image's side.
-        kernel: ``auto``, ``torch``, ``numba`` or ``triton``.
+        kernel: ``auto``, ``torch``, ``numba``, ``triton`` or ``tinycudann``.
     """
 
     levels: int = 12

@@ -14,6 +14,7 @@ import numpy as np
 
 from talkhead_core.artifacts import write_json
 from talkhead_core.errors import InputError
+from talkhead_core.face.expression import expression
 from talkhead_core.face.head_poses import HeadPoses
 from talkhead_core.face.points_68 import points_68
 from talkhead_core.interop.ad_nerf_layout import FPS, AdNerfFiles, parsing_colours
@@ -225,7 +226,8 @@ def _write_tables(speaker: PreparedSpeaker, files: AdNerfFiles, shown: np.ndarra
         shutil.copyfile(speaker.action_units, files.action_units)
         described["au.csv"] = "OpenFace, as given"
     else:
-        write_action_units(files.action_units, speaker.track["expression"][shown, :2], scaled.posed)
+        openings = expression(speaker.track["mesh_cm"][shown])[:, :2]  # the track's own columns may be blendshapes
+        write_action_units(files.action_units, openings, scaled.posed)
         described["au.csv"] = "AU45_r estimated from the distance of the eyelids; no other action unit"
     if speaker.blendshapes is not None:
         np.save(files.blendshapes, blendshape_rows(speaker.blendshapes[shown]))

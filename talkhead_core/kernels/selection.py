@@ -49,6 +49,7 @@ hash_kernels: Registry[HashKernel] = Registry(
         "torch": "talkhead_core.kernels.hash_torch:encode",
         "numba": "talkhead_core.kernels.hash_numba:encode",
         "triton": "talkhead_core.kernels.hash_triton:encode",
+        "tinycudann": "talkhead_core.kernels.hash_tinycudann:encode",
     },
 )
 
@@ -87,13 +88,14 @@ compositing_kernels: Registry[CompositingKernel] = Registry(
 )
 
 _FASTEST_FIRST = {"cpu": ("numba", "torch"), "cuda": ("triton", "torch")}
+"""What ``auto`` tries. Not ``tinycudann``: wherever it can be built, Triton is already there, and has the fewer launches."""
 
 
 @cache
 def select_kernel(kernels: Registry[Any], name: str, device_type: str) -> tuple[str, Callable[..., Any]]:
     """The kernel called ``name``; ``auto`` takes the fastest that loads for ``device_type`` (``cpu`` or ``cuda``).
 
-    A name that another kind of kernel has and this one has not (there is no ``triton`` perceptron) counts as ``auto``.
+    A name that another kind of kernel has and this one has not (there is no ``triton`` or ``tinycudann`` perceptron) counts as ``auto``.
 
     Returns:
         Its name, for the log and the model's record, and the kernel.
@@ -121,9 +123,12 @@ def _loaded(kernels: Registry[Any], name: str, device_type: str) -> Callable[...
     if name == "numba" and device_type != "cpu":
         raise NotAvailableError(f"{kernels.kind} 'numba' runs on the processor, and the model is on {device_type}; choose auto or torch")
     kernel = kernels.get(name)
-    if name == "triton" and device_type != "cuda":
-        from triton import knobs
-
-        if not knobs.runtime.interpret:
-            raise NotAvailableError(f"{kernels.kind} 'triton' needs a CUDA device, and the model is on {device_type}; choose auto or numba")
+    if name in ("triton", "tinycudann") and device_type != "cuda" and not (name == "triton" and _triton_interprets()):
+        raise NotAvailableError(f"{kernels.kind} {name!r} needs a CUDA device, and the model is on {device_type}; choose auto or numba")
     return kernel
+
+
+def _triton_interprets() -> bool:
+    from triton import knobs
+
+    return bool(knobs.runtime.interpret)

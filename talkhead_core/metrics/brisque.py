@@ -27,7 +27,7 @@ def load_brisque() -> Callable[[Image], float]:
             warnings.simplefilter("ignore")  # the package imports a module that SciPy has renamed
             model = import_module("brisque").BRISQUE(url=False)
     except ImportError as error:
-        raise NotAvailableError(f"needs the package brisque ({error}); run \"pip install 'talkhead[brisque]'\"") from error
+        raise NotAvailableError(f"metric 'brisque' needs the package brisque ({error}); run \"pip install -e '.[brisque]'\"") from error
 
     def score(image: Image) -> float:
         with warnings.catch_warnings():

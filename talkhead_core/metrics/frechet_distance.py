@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkhead_core.errors import NotAvailableError
 from talkhead_core.types import FloatArray, Image
-from talkhead_core.weights.official_file import official_file, read_state
+from talkhead_core.weights.official_file import fill, official_file, read_state
 
 if TYPE_CHECKING:
     from talkhead_core.metrics.inception_network import InceptionV3
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["INCEPTION_FILE", "FrechetInception", "Moments", "frechet_distance", "load_inception"]
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
-_NOT_NEEDED = re.compile(r"^fc\.|^AuxLogits\.|num_batches_tracked$")
+_NOT_NEEDED = re.compile(r"^fc\.|^AuxLogits\.")
 
 
 class Moments:
@@ -117,17 +116,10 @@ def load_inception(weights: Path) -> InceptionV3:
     Raises:
         NotAvailableError: the file is missing or is another network's.
     """
-    path = official_file("fid", weights, (INCEPTION_FILE,), "inception")
+    path = official_file("metric 'fid'", weights, (INCEPTION_FILE,), "inception")
     state = {name: tensor for name, tensor in read_state(path, "inception").items() if not _NOT_NEEDED.search(name)}
     from talkhead_core.metrics.inception_network import InceptionV3
 
     network = InceptionV3()
-    needed = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
-    try:
-        if set(state) != needed:
-            raise RuntimeError(f"{len(set(state) ^ needed)} names do not match, such as {min(set(state) ^ needed)}")
-        network.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise NotAvailableError(f"{path} is not FID's Inception ({reason}); run 'talkhead models pull inception'") from error
+    fill(network, state, path, "FID's Inception", "inception")
     return network

@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 from scipy.signal import medfilt
 
-from talkhead_core.errors import NotAvailableError
 from talkhead_core.types import FloatArray, Image
-from talkhead_core.weights.official_file import official_file, read_state
+from talkhead_core.weights.official_file import fill, official_file, read_state
 
 if TYPE_CHECKING:
     from talkhead_core.metrics.face_detector_network import FaceDetector
@@ -156,16 +155,12 @@ def load_lip_sync_error(weights: Path) -> LipSyncError:
     Raises:
         NotAvailableError: a file is missing or is another network's.
     """
-    files = [official_file("lse", weights, (name,), "syncnet") for name in (SYNCNET_FILE, FACE_DETECTOR_FILE)]
+    files = [official_file("metric 'lse'", weights, (name,), "syncnet") for name in (SYNCNET_FILE, FACE_DETECTOR_FILE)]
     states = [read_state(path, "syncnet") for path in files]
     from talkhead_core.metrics.face_detector_network import FaceDetector
     from talkhead_core.metrics.syncnet_network import SyncNet
 
-    networks = SyncNet(), FaceDetector()
-    for path, state, network in zip(files, states, networks, strict=True):
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise NotAvailableError(f"{path} is of another network ({reason}); run 'talkhead models pull syncnet'") from error
-    return LipSyncError(*networks)
+    syncnet, detector = SyncNet(), FaceDetector()
+    fill(syncnet, states[0], files[0], "SyncNet", "syncnet")
+    fill(detector, states[1], files[1], "SyncNet's face detector", "syncnet")
+    return LipSyncError(syncnet, detector)

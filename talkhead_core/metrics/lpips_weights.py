@@ -44,7 +44,7 @@ def load_lpips_network(folder: Path) -> Lpips:
     backbone, heads = folder / ALEXNET_FILE, folder / HEADS_FILE
     missing = [path.name for path in (backbone, heads) if not path.is_file()]
     if missing:
-        raise NotAvailableError(f"needs the weights {' and '.join(missing)}; {_PULL}")
+        raise NotAvailableError(f"metric 'lpips' needs {' and '.join(missing)}; {_PULL}")
     digest = hashlib.sha256(backbone.read_bytes()).hexdigest()
     expected = ALEXNET_FILE.rsplit("-", 1)[1].removesuffix(".pth")
     if not digest.startswith(expected):

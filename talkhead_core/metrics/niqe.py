@@ -125,7 +125,7 @@ def load_niqe(weights: Path) -> Niqe:
     Raises:
         NotAvailableError: the file is missing or is another.
     """
-    path = official_file("niqe", weights, (NIQE_FILE,), "niqe")
+    path = official_file("metric 'niqe'", weights, (NIQE_FILE,), "niqe")
     try:
         with np.load(path, allow_pickle=False) as parameters:
             mean, covariance, window = (np.asarray(parameters[name], np.float64) for name in _NAMES)

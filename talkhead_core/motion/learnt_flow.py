@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkhead_core.errors import NotAvailableError
 from talkhead_core.types import FloatArray, Image
+from talkhead_core.weights.official_file import fill, official_file, read_state
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,10 +48,10 @@ def raft_small(weights: str | None) -> LearntFlow:
     Raises:
         NotAvailableError: the weights are missing or are not these.
     """
-    state = _state("raft_small", "raft_small_C_T_V2-01064c6d.pth", weights)
+    path = official_file("optical flow 'raft_small'", weights, ("raft_small_C_T_V2-01064c6d.pth",), "raft_small")
     from talkhead_core.motion.raft import RaftSmall
 
-    return LearntFlow(_filled("raft_small", RaftSmall(), state), multiple=8, least_px=128)
+    return LearntFlow(_filled(RaftSmall(), path, "RAFT-small", "raft_small"), multiple=8, least_px=128)
 
 
 def gmflow(weights: str | None) -> LearntFlow:
@@ -60,34 +60,13 @@ def gmflow(weights: str | None) -> LearntFlow:
     Raises:
         NotAvailableError: the weights are missing or are not these.
     """
-    state = _state("gmflow", "gmflow_sintel-0c07dcb3.pth", weights)
+    path = official_file("optical flow 'gmflow'", weights, ("gmflow_sintel-0c07dcb3.pth",), "gmflow")
     from talkhead_core.motion.gmflow import GmFlow
 
-    return LearntFlow(_filled("gmflow", GmFlow(), state), multiple=16, least_px=32)
+    return LearntFlow(_filled(GmFlow(), path, "GMFlow of one scale", "gmflow"), multiple=16, least_px=32)
 
 
-def _state(name: str, file: str, weights: str | None) -> dict[str, Any]:
-    path = Path(weights) if weights else Path(file)
-    path = path / file if path.is_dir() else path
-    if weights is None or not path.is_file():
-        raise NotAvailableError(f"optical flow {name!r} needs {file} ({weights or 'no path is set'}); run 'talkhead models pull {name}'")
-    import pickle
-
-    import torch  # two seconds that the other back ends do not spend
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:
-        raise NotAvailableError(f"{path}: not a file of weights; remove it and run 'talkhead models pull {name}'") from error
-    return dict(state.get("model", state))
-
-
-def _filled(name: str, network: nn.Module, state: dict[str, Any]) -> nn.Module:
-    try:
-        network.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise NotAvailableError(
-            f"the weights given for {name!r} are of another network ({reason}); run 'talkhead models pull {name}'"
-        ) from error
+def _filled(network: nn.Module, path: Path, whose: str, weight_set: str) -> nn.Module:
+    state = {name.removeprefix("module."): tensor for name, tensor in read_state(path, weight_set).items()}
+    fill(network, state, path, whose, weight_set)
     return network

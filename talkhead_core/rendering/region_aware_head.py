@@ -39,6 +39,7 @@ class RegionAwareHeadConfig:
         grid: sizes of the occupancy grid.
         eyes: ``blink``: one value, how far the eyes are closed (ER-NeRF's AU45); ``expression``: every value of the track, seven
             with ``track_head.expression.source: blendshapes`` (SyncTalk), four with landmarks.
+        measured: how many values the track's expression has, 4 or 7; what follows them are upper-face codes. Set as the sizes are.
         lip_code_supervision: the audio code is also asked for the lip codes of the tracked mesh; in none of the papers.
     """
 
@@ -46,6 +47,7 @@ class RegionAwareHeadConfig:
     speech: AudioEncoderConfig = dataclasses.field(default_factory=AudioEncoderConfig)
     grid: OccupancyGridConfig = dataclasses.field(default_factory=OccupancyGridConfig)
     eyes: str = "expression"
+    measured: int = 4
     lip_code_supervision: bool = False
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ class RegionAwareHeadConfig:
         eyes = 1 if self.eyes == "blink" else expression
         return dataclasses.replace(
             self,
+            measured=expression,
             field=dataclasses.replace(self.field, audio=self.speech.outputs, eyes=eyes),
             speech=dataclasses.replace(self.speech, window=window, channels=channels),
         )
@@ -105,10 +108,10 @@ class RegionAwareHead(nn.Module):
         return self.appearance.device
 
     def eyes(self, expression: Tensor) -> Tensor:
-        """The track's expression ``[frames, 4 or 7 and more]`` as the field takes it ``[frames, eyes]``."""
+        """A frame's expression ``[frames, measured and more]`` as the field takes it ``[frames, eyes]``."""
         if self.config.eyes == "expression":
             return expression[:, : self.config.field.eyes]
-        columns = _BLINK_COLUMNS[7 if expression.shape[1] >= 7 else 4]
+        columns = _BLINK_COLUMNS[self.config.measured]
         return expression[:, list(columns)].mean(dim=1, keepdim=True)
 
     def condition(self, audio_codes: Tensor, expression: Tensor, direction: Tensor, appearance: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ import re
 import cv2
 import numpy as np
 
-from talkhead_core.errors import NotAvailableError
 from talkhead_core.segmentation.segmenter import PersonParts
 from talkhead_core.types import FloatArray, Image
-from talkhead_core.weights.official_file import official_file, read_state
+from talkhead_core.weights.official_file import fill, official_file, read_state
 
 __all__ = ["BISENET_FILE", "BiSeNetSegmenter"]
 
@@ -19,7 +18,7 @@ BISENET_FILE = "79999_iter.pth"
 _SIZE_PX = 512  # what it was trained on
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BACKGROUND, _NECK, _CLOTH = (0,), (14, 15), (16,)
-_TRAINING_ONLY = re.compile(r"^conv_out(16|32)\.|num_batches_tracked$")
+_TRAINING_ONLY = re.compile(r"^conv_out(16|32)\.")
 
 
 class BiSeNetSegmenter:
@@ -40,16 +39,8 @@ class BiSeNetSegmenter:
         from talkhead_core.segmentation.bisenet_network import BiSeNet
 
         self._torch, self._network = torch, BiSeNet()
-        needed = {name for name in self._network.state_dict() if not name.endswith("num_batches_tracked")}
         given = {name: tensor for name, tensor in state.items() if not _TRAINING_ONLY.search(name)}
-        try:
-            if set(given) != needed:
-                odd = sorted(set(given) ^ needed)
-                raise RuntimeError(f"{len(odd)} names do not match, such as {odd[0]}")
-            self._network.load_state_dict(given, strict=False)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise NotAvailableError(f"{path} is not the face parser's ({reason}); run 'talkhead models pull bisenet'") from error
+        fill(self._network, given, path, "the face parser's", "bisenet")
 
     def __call__(self, image: Image) -> FloatArray:
         """RGB ``[H, W, 3]`` to the probability of a person ``[H, W]`` float32 in [0, 1]."""

@@ -41,6 +41,7 @@ class WeightSet:
         use: what a user sets to use it.
         chosen_by: ``(section, key, value)`` of ``params.yaml`` with which the output rests on it; empty for what only measures.
         package: what must be installed beside the files.
+        extra: the extra of this project that brings it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class WeightSet:
     use: str
     chosen_by: tuple[tuple[str, str, str], ...] = ()
     package: str = ""
+    extra: str = ""
 
 
 _HUGGING_FACE = "https://huggingface.co"
@@ -91,9 +93,10 @@ _SETS = (
         ),
         licence="BSD-3-Clause; trained on 300W-LP, which is for research only",
         commercial=False,
-        use="landmarks: {landmarker: fan, weights: weights}  # and pip install '.[fan]'",
+        use="landmarks: {landmarker: fan, weights: weights}  # and pip install -e '.[fan]'",
         chosen_by=(("landmarks", "landmarker", "fan"),),
         package="face-alignment",
+        extra="fan",
     ),
     WeightSet(
         name="bisenet",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkhead_core.errors import NotAvailableError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-__all__ = ["official_file", "read_state"]
+__all__ = ["fill", "official_file", "read_state"]
+
+_COUNTER = "num_batches_tracked"
+"""Of batch normalisation: old files lack it, and nothing that only runs reads it."""
 
 
 def official_file(user: str, weights: str | Path | None, names: tuple[str, ...], weight_set: str) -> Path:
@@ -57,3 +61,27 @@ def read_state(path: Path, weight_set: str) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise NotAvailableError(f"{path}: holds no named weights; remove it and run 'talkhead models pull {weight_set}'")
     return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path, whose: str, weight_set: str) -> None:
+    """Give ``network`` the tensors of an official file: every name and every shape must be its own.
+
+    Args:
+        network: defined under the authors' names.
+        state: by those names; counters of batches may lack.
+        path: the file, for the error message.
+        whose: what the file should be, for the error message, such as ``"FID's Inception"``.
+        weight_set: what ``talkhead models pull`` calls it.
+
+    Raises:
+        NotAvailableError: the file is of another network.
+    """
+    given = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTER)}
+    odd = sorted(given.keys() ^ {name for name in network.state_dict() if not name.endswith(_COUNTER)})
+    try:
+        if odd:
+            raise RuntimeError(f"{len(odd)} names do not match, such as {odd[0]}")
+        network.load_state_dict(given, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise NotAvailableError(f"{path} is not {whose} ({reason}); remove it and run 'talkhead models pull {weight_set}'") from error

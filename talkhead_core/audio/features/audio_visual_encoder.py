@@ -18,10 +18,9 @@ from talkhead_core.audio.features.frame_windows import frame_windows
 from talkhead_core.audio.features.speech_features import stacked
 from talkhead_core.audio.hann_window import hann_window
 from talkhead_core.audio.mel_filters import mel_filters
-from talkhead_core.errors import NotAvailableError
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ
 from talkhead_core.types import FloatArray
-from talkhead_core.weights.official_file import official_file, read_state
+from talkhead_core.weights.official_file import fill, official_file, read_state
 
 __all__ = ["AVE_FILE", "AudioVisualEncoder", "AudioVisualNetwork", "encoder_mel"]
 
@@ -86,12 +85,9 @@ class AudioVisualEncoder:
         path = official_file("speech feature 'ave'", weights, (AVE_FILE,), "ave")
         state = read_state(path, "ave")
         self.window, self._network = window, AudioVisualNetwork()
-        try:
-            # the file holds the sequence alone, or the whole of the encoder
-            self._network.load_state_dict({f"audio_encoder.{name.removeprefix('audio_encoder.')}": value for name, value in state.items()})
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise NotAvailableError(f"{path} is not SyncTalk's audio-visual encoder ({reason}); run 'talkhead models pull ave'") from error
+        # the file holds the sequence alone, or the whole of the encoder
+        named = {f"audio_encoder.{name.removeprefix('audio_encoder.')}": value for name, value in state.items()}
+        fill(self._network, named, path, "SyncTalk's audio-visual encoder", "ave")
 
     def blocks(self, audio: FloatArray, fps: Fraction, frames: int, first_frame: int = 0) -> Iterator[FloatArray]:
         """See ``SpeechFeatures.blocks``."""

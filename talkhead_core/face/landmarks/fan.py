@@ -62,7 +62,7 @@ def _network(folder: Path) -> Any:
         from face_alignment import FaceAlignment, LandmarksType
         from face_alignment.models import FAN
     except ImportError as error:
-        raise NotAvailableError("landmarker 'fan' needs the package face-alignment; run 'pip install talkhead[fan]'") from error
+        raise NotAvailableError("landmarker 'fan' needs the package face-alignment; run \"pip install -e '.[fan]'\"") from error
 
     class LocalFaceAlignment(FaceAlignment):  # type: ignore[misc]
         def _load_native(self, network_name: str, network_size: int, device: str, dtype: Any) -> Any:
