@@ -207,7 +207,9 @@ def _rate(times_s: FloatArray, claimed: Fraction | None) -> tuple[Fraction, bool
     mean = (len(times_s) - 1) / times_s[-1]
     typical = 1 / float(np.median(np.diff(times_s)))
     near_mean = sorted(_COMMON_RATES, key=lambda rate: abs(float(rate) / mean - 1))[:2]
-    for rate in [*near_mean, *([Fraction(claimed)] if claimed else [])]:
+    told = [Fraction(claimed)] if claimed else []
+    # Matroska's milliseconds do not tell 29.97 from 30 in a short video; its header does.
+    for rate in [*(rate for rate in told if rate in near_mean), *near_mean, *told]:
         if np.abs(times_s * float(rate) - index).max() < _OFF_GRID:
             return rate, True
     # A few missing frames, or a phone's jitter around a steady rate.
