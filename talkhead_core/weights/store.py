@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talkhead_core.artifacts import read_json, write_json
-from talkhead_core.errors import InputError, NotAvailableError, ParameterError
+from talkhead_core.errors import InputError, NotAvailableError, ParameterError, without_password
 from talkhead_core.progress import Progress, silent
 from talkhead_core.weights.catalogue import CATALOGUE, WeightFile, WeightSet
 
@@ -90,7 +90,7 @@ class Origin:
         """
         place = file.source if self.mirror is None else f"{self.mirror.rstrip('/')}/{file.file}"
         if self.offline and _is_address(place):
-            raise NotAvailableError(f"{file.file}: offline, so it is not fetched from {place}; put it into the weights folder yourself")
+            raise NotAvailableError(f"{file.file}: offline, so it is not fetched from {without_password(place)}; put it into the weights folder yourself")
         return place
 
 
@@ -171,12 +171,12 @@ def _download(file: WeightFile, address: str, part: Path, progress: Progress) ->
                     done += len(block)
                     progress(done, max(done, total), file.file)
         if total and done != total:
-            raise NotAvailableError(f"{address}: ended after {done} of {total} bytes; run the same command again to go on")
+            raise NotAvailableError(f"{without_password(address)}: ended after {done} of {total} bytes; run the same command again to go on")
     except (urllib.error.URLError, OSError) as error:
         _forget_empty(part)
         reason = getattr(error, "reason", error)
         raise NotAvailableError(
-            f"{address}: cannot be fetched ({reason}); fetch it elsewhere and put it at weights/{file.file}, or set a mirror"
+            f"{without_password(address)}: cannot be fetched ({reason}); fetch it elsewhere and put it at weights/{file.file}, or set a mirror"
         ) from error
 
 
