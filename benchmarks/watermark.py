@@ -266,7 +266,8 @@ def main() -> None:
     parser.add_argument("--rendered", type=Path, nargs="*", default=[])
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--seconds", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--pieces", type=int, default=10, help="of a video, at most")
+    parser.add_argument("--pieces", type=int, default=10, help="of a video, at most, at the smallest size")
+    parser.add_argument("--pieces-larger", type=int, default=4, help="of a video, at most, at the larger sizes")
     parser.add_argument("--keys", type=int, default=24, help="that unmarked held-out pieces are looked through with")
     parser.add_argument("--jobs", type=int, default=1, help="processes to share the work between")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -276,14 +277,14 @@ def main() -> None:
     results: dict[str, Any] = {"machine": describe_machine(), "milliseconds": speed(), "pieces_of_a_video": most}
     groups = {"held out": arguments.held_out, "tuned on": arguments.tuned}
     results["videos"] = {group: [video.name for video in videos] for group, videos in groups.items()}
+    sizes = {"held out": arguments.sizes, "tuned on": [smallest]}
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        by_attack = {
-            group: {
-                str(size): [pool.submit(detection, v, size, PIECE_S, attacks_on(size), most) for v in videos] for size in arguments.sizes
-            }
-            for group, videos in groups.items()
-            if videos
-        }
+
+        def asked(group: str, size: int) -> list[Future[dict[str, list[float]]]]:
+            count = most if size == smallest else arguments.pieces_larger
+            return [pool.submit(detection, video, size, PIECE_S, attacks_on(size), count) for video in groups[group]]
+
+        by_attack = {group: {str(size): asked(group, size) for size in sizes[group]} for group, videos in groups.items() if videos}
         unmarked = {
             group: [pool.submit(unmarked_scores, v, smallest, arguments.keys, most) for v in videos]
             for group, videos in groups.items()
@@ -295,9 +296,9 @@ def main() -> None:
         }
         with tempfile.TemporaryDirectory() as name:
             results["cost"] = {key: row for speaker in arguments.rendered for key, row in cost(speaker, Path(name)).items()}
-        results["marked"] = {group: {size: rows(asked) for size, asked in sizes.items()} for group, sizes in by_attack.items()}
-        results["lengths"] = {seconds: rows(asked) for seconds, asked in by_length.items()}
-        results["unmarked"] = {group: false_alarms([score for one in asked for score in one.result()]) for group, asked in unmarked.items()}
+        results["marked"] = {group: {size: rows(found) for size, found in by_size.items()} for group, by_size in by_attack.items()}
+        results["lengths"] = {seconds: rows(found) for seconds, found in by_length.items()}
+        results["unmarked"] = {group: false_alarms([s for one in found for s in one.result()]) for group, found in unmarked.items()}
     write_json(arguments.results, results)
     if arguments.results == RESULTS:
         write_into_document(results)

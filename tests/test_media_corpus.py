@@ -138,7 +138,8 @@ def test_samples_that_are_no_sound(tmp_path: Path) -> None:
 
 CONTAINERS = {  # suffix -> ffmpeg's options
     ".mp4": (), "fast.mp4": ("-movflags", "+faststart"), "fragments.mp4": ("-movflags", "frag_keyframe+empty_moov", "-g", "5"), ".mov": (),
-    ".mkv": (), ".ts": (), ".avi": (), ".webm": ("-c:v", "libvpx", "-c:a", "libopus", "-deadline", "realtime"), ".flv": ("-c:v", "libx264", "-ar", "44100"), ".3gp": ("-c:v", "libx264", "-c:a", "aac"),
+    ".mkv": (), ".ts": (), ".avi": (), ".webm": ("-c:v", "libvpx", "-c:a", "libopus", "-deadline", "realtime"),
+    ".flv": ("-c:v", "libx264", "-ar", "44100"), ".3gp": ("-c:v", "libx264", "-c:a", "aac"),
 }  # fmt: skip
 SOUNDS = {".wav": (), ".flac": (), ".mp3": (), ".ogg": ("-c:a", "libvorbis"), ".opus": (), ".m4a": (), ".aac": ()}
 
@@ -169,8 +170,13 @@ def test_cut_off_at_every_twentieth(kind: str, source: Path, tmp_path: Path) -> 
                 assert sum(1 for _ in itertools.islice(read_frames(part), 3)) <= 3
 
 
-@pytest.mark.parametrize("content", [b"", b"\0", b"\0" * 4096, b"RIFF", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"\x1aE\xdf\xa3", b"ID3", b"fLaC" * 9, b"OggS" * 9,
-                                     b"\0\0\0\x18ftypmp42", b"%PDF-1.7\n", b"PK\x03\x04", b"<html>", b"#EXTM3U\n/etc/passwd\n", b"ffconcat version 1.0\nfile /etc/passwd\n"])  # fmt: skip
+BEGINNINGS = (
+    b"", b"\0", b"\0" * 4096, b"RIFF", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"\x1aE\xdf\xa3", b"ID3", b"fLaC" * 9, b"OggS" * 9,
+    b"\0\0\0\x18ftypmp42", b"%PDF-1.7\n", b"PK\x03\x04", b"<html>", b"#EXTM3U\n/etc/passwd\n", b"ffconcat version 1.0\nfile /etc/passwd\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", BEGINNINGS)
 def test_beginnings_without_a_file(content: bytes, tmp_path: Path) -> None:
     """Whatever its first bytes promise, and whatever its name: no sound, no video, and no other file is read in its place."""
     for name in ("a.mp4", "a.wav", "a.m3u8", "a"):
@@ -181,8 +187,11 @@ def test_beginnings_without_a_file(content: bytes, tmp_path: Path) -> None:
             assert "\n" not in str(caught.value) and "root:" not in str(caught.value)
 
 
-NAMES = ["-i.mp4", "--help.mp4", "a b.mp4", " .mp4", "take:2.mp4", "http:x.mp4", "%03d.mp4", "*.mp4", "[1].mp4", "a'b.mp4", 'a"b.mp4', "a;b|c.mp4", "$(id).mp4",
-         "a\\b.mp4", "ä ß é.mp4", "演讲.mp4", "🎬.mp4", "a\nb.mp4", "a\tb.mp4", "e\u0301.mp4", "x" * 240 + ".mp4", ".hidden.mp4", "file:x.mp4", "concat:a|b.mp4"]  # fmt: skip
+NAMES = (
+    "-i.mp4", "--help.mp4", "a b.mp4", " .mp4", "take:2.mp4", "http:x.mp4", "file:x.mp4", "concat:a|b.mp4", "%03d.mp4", "*.mp4", "[1].mp4",
+    "a'b.mp4", 'a"b.mp4', "a;b|c.mp4", "$(id).mp4", "a\\b.mp4", "a\nb.mp4", "a\tb.mp4", "ä ß é.mp4", "e\u0301.mp4", "演讲.mp4", "🎬.mp4",
+    "x" * 240 + ".mp4", ".hidden.mp4",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
