@@ -32,7 +32,7 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def _by_attack(marked: dict[str, Any]) -> str:
-    lines = ["| clips | size | attack | pieces | detected | least score | median |", "|---|---|---|---|---|---|---|"]
+    lines = ["| clips | size | attack | pieces | detected | likely at least | least score | median |", "|---|" + "---|" * 7]
     lines += [
         f"| {group} | {size} px | {name} | {_scores(row)} |"
         for group, sizes in marked.items()
@@ -43,22 +43,27 @@ def _by_attack(marked: dict[str, Any]) -> str:
 
 
 def _by_length(lengths: dict[str, Any], size_px: int) -> str:
-    lines = [f"| length, held out, {size_px} px | attack | pieces | detected | least score | median |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"| length, held out, {size_px} px | attack | pieces | detected | likely at least | least score | median |",
+        "|---|" + "---|" * 6,
+    ]
     lines += [f"| {seconds} s | {name} | {_scores(row)} |" for seconds, rows in lengths.items() for name, row in rows.items()]
     return "\n".join(lines)
 
 
 def _scores(row: dict[str, float]) -> str:
-    return f"{row['pieces']} | {100 * row['detected']:.1f} % | {row['score_least']:.1f} | {row['score_median']:.1f}"
+    shares = f"{100 * row['detected']:.1f} % | {100 * row['detected_at_least']:.0f} %"
+    return f"{row['pieces']} | {shares} | {row['score_least']:.1f} | {row['score_median']:.1f}"
 
 
 def _false_alarms(unmarked: dict[str, Any]) -> str:
-    quantiles = unmarked["score_quantiles"]
-    return (
-        f"False alarms at the threshold of {unmarked['threshold']}, held-out clips: {unmarked['false_alarms']} in {unmarked['trials']:,} "
-        f"trials (highest score {quantiles['1.0']:.2f}; one in a thousand lies above {quantiles['0.999']:.2f}; a Gumbel distribution "
-        f"fitted to all scores puts {1000 * unmarked['fitted_probability']:.2f} in a thousand above the threshold)."
-    )
+    lines = ["| unmarked clips | trials | false alarms | likely at most | one in a thousand scores above | highest |", "|---|" + "---|" * 5]
+    for group, row in unmarked.items():
+        quantiles, most = row["score_quantiles"], f"{1000 * row['at_most']:.2f} in a thousand"
+        lines.append(
+            f"| {group} | {row['trials']:,} | {row['false_alarms']} | {most} | {quantiles['0.999']:.2f} | {quantiles['1.0']:.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def _costs(costs: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from flows.manifest import manifest_lines
+from flows.manifest import inside_folder, manifest_lines
 from flows.object_store import ObjectStore, ObjectUri
 from talkhead_core.errors import InputError
 from talkhead_core.speakers import check_speaker_name
@@ -109,7 +109,11 @@ def _recordings(store: ObjectStore, root: Path, place: str) -> list[tuple[PurePo
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder; give a folder or an s3:// prefix of audio")
         found = [(PurePosixPath(path.relative_to(folder).as_posix()), str(path)) for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [(relative, full) for relative, full in found if relative.suffix.lower() in _SUFFIXES]
+    recordings = [(relative, full) for relative, full in found if relative.suffix.lower() in _SUFFIXES]
+    for relative, full in recordings:
+        if ".." in relative.parts:  # keys may hold anything, and become names of videos
+            raise InputError(f"{full}: its name leaves {place}; rename the object")
+    return recordings
 
 
 def _content(store: ObjectStore, root: Path, manifest: str) -> bytes:
@@ -132,4 +136,6 @@ def _beside(root: Path, manifest: str, audio: str) -> str:
 
 
 def _inside(root: Path, out: str, name: str) -> str:
-    return f"{out.rstrip('/')}/{name}" if is_remote(out) else str(root / out / name)
+    if is_remote(out):
+        return f"{out.rstrip('/')}/{name}"
+    return str(inside_folder(root / out, PurePosixPath(name)))

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from flows.dub_process import DubProcess, DubSource
-from flows.manifest import manifest_lines
+from flows.manifest import inside_folder, manifest_lines
 from flows.model_versions import is_trained, read_history, trained_outputs
 from flows.stage_runs import Outcome, StageEvent
 from flows.version_workspace import workspace_in_use
@@ -121,7 +121,7 @@ def read_manifest(manifest: Path, folder: Path) -> list[ManifestRow]:
     except OSError as error:
         raise InputError(f"{manifest}: cannot be read as a CSV manifest ({error})") from error
     rows = [
-        ManifestRow(speaker=line.speaker, audio=manifest.parent / line.audio, out=folder / line.out)
+        ManifestRow(speaker=line.speaker, audio=manifest.parent / line.audio, out=inside_folder(folder, line.out))
         for line in manifest_lines(content, str(manifest))
     ]
     if len({row.out for row in rows}) < len(rows):

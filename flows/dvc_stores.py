@@ -17,12 +17,11 @@ from typing import Any
 import yaml
 
 from flows.workspace import Workspace
-from talkhead_core.errors import TalkheadError
+from talkhead_core.errors import TalkheadError, without_password
 from talkhead_core.safe_yaml import parse_yaml
 
 __all__ = ["References", "Store", "is_of_speaker", "lock_references", "open_stores"]
 
-_PASSWORD = re.compile(r"//[^/@\s]+@")
 _STALE_S = 600.0
 _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -206,4 +205,4 @@ def _hashes(record: dict[str, Any], speaker: str) -> tuple[set[str], set[str]]:
 
 def _short(error: Exception) -> str:
     """What went wrong, on one line, without a password that an address may hold."""
-    return _PASSWORD.sub("//", " ".join(str(error).split())) or type(error).__name__
+    return without_password(" ".join(str(error).split())) or type(error).__name__

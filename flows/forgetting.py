@@ -71,6 +71,7 @@ def forget(workspace: Workspace, speaker: str) -> Forgotten:
         doomed = {store.name: [*store.held(references.only_own), *store.unfinished(), *records[store.name]] for store in stores}
         videos, changed = _videos(workspace, speaker)
         places = [*_places(workspace, speaker), *videos]
+        places = [*_on_other_disks(workspace, places), *places]  # first: killed in between, the links still tell of them
         registered = speaker in read_speakers(workspace.speakers)
         exchanged, delivered = shared_objects(workspace, speaker), find_deliveries(workspace, speaker)
         if not (registered or places or any(doomed.values()) or exchanged or delivered.objects or _in_locks(workspace, speaker)):
@@ -88,6 +89,7 @@ def forget(workspace: Workspace, speaker: str) -> Forgotten:
         both = references.own & references.others
         shared = sorted({digest for digest in both if any(store.held([digest]) for store in stores)})
         left = [*kept_of(workspace, speaker, stores, references), *still_there(workspace, delivered)]
+        left += [str(place) for place in places if place.is_symlink() or place.exists()]
         for lock in ("run", "dubs"):
             (workspace.private / "locks" / f"{lock}-{speaker}.lock").unlink(missing_ok=True)
     result = Forgotten(speaker=speaker, files=files, objects=doomed, shared=shared, changed=[*changed, *delivered.changed], left=left)
@@ -196,8 +198,24 @@ def _lines(record: Path) -> Iterator[dict[str, Any]]:
 
 
 def _listed(workspace: Workspace, place: Path) -> list[str]:
-    inside = [path for path in sorted(place.rglob("*")) if not path.is_dir()] if place.is_dir() and not place.is_symlink() else [place]
+    inside = [path for path in sorted(place.rglob("*")) if path.is_symlink() or not path.is_dir()] if place.is_dir() else [place]
     return [str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path) for path in inside]
+
+
+def _on_other_disks(workspace: Workspace, places: list[Path]) -> list[Path]:
+    """What the speaker's folders lead to by links out of the workspace: a speaker's folder may lie on a larger disk.
+
+    Raises:
+        TalkheadError: it leads to what holds more than the speaker; nothing was removed.
+    """
+    root, found = workspace.root.resolve(), []
+    for link in [path for place in places for path in (place, *place.rglob("*")) if path.is_symlink() and path.is_dir()]:
+        target = link.resolve()
+        if root.is_relative_to(target) or Path.home().is_relative_to(target):
+            raise TalkheadError(f"{link}: is a link to {target}, which holds more than this speaker; remove the link by hand first")
+        if not target.is_relative_to(root):
+            found.append(target)
+    return found
 
 
 def _remove(place: Path) -> None:

@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from talkhead_core.errors import InputError
 
-__all__ = ["ManifestLine", "manifest_lines"]
+__all__ = ["ManifestLine", "inside_folder", "manifest_lines"]
 
 _COLUMNS = ("speaker", "audio", "out")
 
@@ -62,3 +62,19 @@ def _line(name: str, number: int, row: dict[str, str | None]) -> ManifestLine:
     if out.is_absolute() or ".." in out.parts:
         raise InputError(f"{name} line {number}: out {values['out']!r} leaves the output folder")
     return ManifestLine(number=number, speaker=values["speaker"], audio=values["audio"], out=out)
+
+
+def inside_folder(folder: Path, name: PurePosixPath) -> Path:
+    """``folder / name``, which lies in ``folder`` also where links on the way are followed.
+
+    Raises:
+        InputError: it does not.
+    """
+    path = folder / name
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a zero byte
+        raise InputError(f"{str(path)!r}: is no name for a file ({error}); choose another") from error
+    if not inside:
+        raise InputError(f"{path}: leaves {folder} by a link; write to where the link leads, or remove it")
+    return path

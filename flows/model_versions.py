@@ -107,8 +107,8 @@ def read_history(workspace: Workspace, speaker: str) -> VersionHistory | None:
     record = read_json(path)
     try:
         return VersionHistory(current=int(record["current"]), versions=tuple(ModelVersion(**entry) for entry in record["versions"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is no history of versions ({error}); restore it from a backup") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: is no history of versions ({' '.join(str(error).split())}); restore it from a backup") from error
 
 
 def write_history(workspace: Workspace, speaker: str, history: VersionHistory) -> None:

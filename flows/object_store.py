@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from talkhead_core.errors import InputError, NotAvailableError, TalkheadError
+from talkhead_core.errors import InputError, NotAvailableError, TalkheadError, without_password
 from talkhead_core.parameters import require
 
 __all__ = ["LifecycleConfig", "ObjectInfo", "ObjectStore", "ObjectStoreConfig", "ObjectUri", "store_errors"]
@@ -81,9 +81,9 @@ class ObjectStoreConfig:
     lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
 
     def __post_init__(self) -> None:
-        require(
-            self.endpoint_url is None or self.endpoint_url.startswith(("http://", "https://")), "endpoint_url must be an http(s) address"
-        )
+        address = self.endpoint_url or "http://"
+        require(address.startswith(("http://", "https://")), "endpoint_url must be an http(s) address")
+        require("@" not in address, "endpoint_url must hold no user and no password; credentials come from the usual AWS chain")
         require(self.server_side_encryption in (None, "AES256", "aws:kms"), "server_side_encryption must be AES256, aws:kms or null")
         require(self.kms_key_id is None or self.server_side_encryption == "aws:kms", "kms_key_id needs server_side_encryption aws:kms")
         require(5 <= self.part_mib <= 5000, f"part_mib must be 5 to 5000, not {self.part_mib}")
@@ -117,7 +117,9 @@ class ObjectUri:
         """
         found = _URI.fullmatch(uri)
         if not found:
-            raise InputError(f"{uri!r} is no address in an object store; write s3://bucket/prefix")
+            raise InputError(f"{without_password(uri)!r} is no address in an object store; write s3://bucket/prefix")
+        if ".." in (found["key"] or "").split("/"):
+            raise InputError(f"{uri!r} leaves its folder; write the address without '..'")
         return cls(found["bucket"], (found["key"] or "").strip("/"))
 
     def __truediv__(self, name: str) -> ObjectUri:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from flows.model_versions import history_file
 from flows.object_store import ObjectUri
@@ -65,6 +65,8 @@ def fetch_speaker(workspace: Workspace, name: str) -> None:
     entry = dict(json.loads(record))
     recording = folder / "recordings" / str(entry.pop("recording"))
     speaker = Speaker(**entry)
+    if PurePosixPath(speaker.video).parts[:2] != ("data", name):  # whoever writes to the store must not choose what is overwritten here
+        raise InputError(f"speaker {name!r}: its video {speaker.video!r} lies outside data/{name}; publish it again")
     raw = workspace.stage_folder(name, "raw")
     _take(shared, folder / "consent.json", raw / "consent.json")
     video = workspace.root / speaker.video

@@ -62,7 +62,7 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of thousands of digits, nested too deeply
         raise InputError(f"{path}: not valid JSON ({error}); remove it and rerun the stage that writes it") from error
 
 

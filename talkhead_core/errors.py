@@ -17,6 +17,7 @@ Programming mistakes stay ``assert`` or the built-in exceptions.
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "TalkheadError",
     "TrainingError",
     "said_of_the_system",
+    "without_password",
 ]
 
+_PASSWORD = re.compile(r"//[^/@\s]+@")
 _ADVICE = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some of your quota and run the same command again",
@@ -101,3 +104,8 @@ def said_of_the_system(error: BaseException) -> str | None:
         return None
     place = f"{error.filename}: " if error.filename else ""
     return f"{place}{error.strerror or errno.errorcode[error.errno]}; {_ADVICE[error.errno]}"
+
+
+def without_password(text: str) -> str:
+    """``text`` without the user and password that an address in it may hold; for messages and logs."""
+    return _PASSWORD.sub("//", text)

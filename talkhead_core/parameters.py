@@ -49,7 +49,7 @@ def from_mapping(config: type[T], values: Mapping[str, Any], *, where: str) -> T
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(fields)}"
-            raise ParameterError(f"unknown key '{key}' in {where}; {hint}")
+            raise ParameterError(f"unknown key {key!r} in {where}; {hint}")
         arguments[key] = _converted(hints[key], value, f"{where}.{key}")
     try:
         return config(**arguments)

@@ -24,6 +24,7 @@ from talkhead_core.safe_yaml import parse_yaml
 __all__ = ["Speaker", "check_speaker_name", "read_speakers", "read_yaml", "registered_speaker", "speaker_parameters", "write_speakers"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_KEYS = {"video", "profile", "config"}
 _HEADER = "# Registered speakers; `talkhead run` adds an entry. profile: size and budget; config: architecture.\n"
 
 
@@ -65,12 +66,14 @@ def read_speakers(path: Path) -> dict[str, Speaker]:
         InputError: the file is missing, or an entry is not a speaker.
     """
     entries = read_yaml(path).get("speakers") or {}
+    if not isinstance(entries, Mapping):
+        raise ParameterError(f"{path.name}: speakers must hold names and entries, not {entries!r}")
     speakers = {}
     for name, entry in entries.items():
-        try:
-            speakers[check_speaker_name(str(name))] = Speaker(**entry)
-        except TypeError as error:
-            raise ParameterError(f"{path.name}: speaker {name!r} needs exactly the keys video, profile and config ({error})") from error
+        if not isinstance(entry, Mapping) or set(entry) != _KEYS or not all(isinstance(value, str) for value in entry.values()):
+            needed = "exactly the keys video, profile and config, each a text"
+            raise ParameterError(f"{path.name}: speaker {name!r} needs {needed}, not {entry!r}")
+        speakers[check_speaker_name(str(name))] = Speaker(**entry)
     return speakers
 
 

@@ -202,3 +202,25 @@ def test_consent_ends_on_the_day_that_was_said(root: Path) -> None:
     wrong = talkhead(root, *run, "--consent-until", "tomorrow")
     assert wrong.returncode == 1 and "must be a date" in wrong.stderr
     assert consent_from_statement("Ada, tests", until="2999-01-31").until == "2999-01-31"
+
+
+def test_what_lies_on_another_disk_goes_too(root: Path, tmp_path: Path) -> None:
+    """A speaker's folder, or one in it, is a link out of the workspace: what it leads to is the speaker's, and is gone."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    shutil.move(root / "data" / "ada", disk / "ada")
+    (root / "data" / "ada").symlink_to(disk / "ada")
+    shutil.move(root / "data" / "bob" / "raw", disk / "raw")
+    (root / "data" / "bob" / "raw").symlink_to(disk / "raw")
+    gone = forget(Workspace(root), "ada")
+    assert gone.left == [] and str(disk / "ada" / "raw" / "video.mp4") in gone.files
+    assert not (disk / "ada").exists() and (disk / "raw" / "video.mp4").is_file()
+    forget(Workspace(root), "bob")
+    assert list(disk.iterdir()) == [] and not (root / "data" / "bob").exists()
+
+
+def test_a_link_to_more_than_the_speaker_is_left_to_people(root: Path) -> None:
+    (root / "out" / "ada" / "all").symlink_to(root.parent)
+    with pytest.raises(TalkheadError, match="holds more than this speaker"):
+        forget(Workspace(root), "ada")
+    assert (root / "data/ada/raw/video.mp4").is_file() and (root / "speakers.yaml").is_file()

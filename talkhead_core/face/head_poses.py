@@ -57,9 +57,23 @@ class HeadPoses:
         try:
             arrays = load(content)
             focal, width, height = arrays.pop("focal_width_height_px")
-            return cls(**arrays, focal_px=float(focal), width=int(width), height=int(height))
-        except (SafetensorError, KeyError, TypeError) as error:
+            poses = cls(**arrays, focal_px=float(focal), width=int(width), height=int(height))
+        except (SafetensorError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not head poses ({error})") from error
+        poses._check()
+        return poses
+
+    def _check(self) -> None:
+        """Raise ``ValueError`` unless everything has the shape and the range that it must have."""
+        count = len(self.frame_id) if self.frame_id.ndim == 1 else 0
+        shapes = (self.rotation.shape, self.translation_cm.shape)
+        if not count or shapes != ((count, 3, 3), (count, 3)) or not np.issubdtype(self.frame_id.dtype, np.integer):
+            raise ValueError(f"not head poses (shapes {self.frame_id.shape}, {shapes[0]}, {shapes[1]})")
+        values = np.concatenate([self.rotation.ravel(), self.translation_cm.ravel(), [self.focal_px]])
+        if not np.isfinite(values).all() or min(self.focal_px, self.width, self.height) <= 0 or self.frame_id[0] < 0:
+            raise ValueError("not head poses (values out of range)")
+        if (np.diff(self.frame_id) <= 0).any():
+            raise ValueError("not head poses (frames out of order)")
 
     def of_clip(self, ingest: dict[str, Any]) -> HeadPoses:
         """The same poses by the frames and in the pixels of the clip that was cut from the video.

@@ -22,6 +22,7 @@ __all__ = ["AdNerfDataset", "read_ad_nerf", "write_recording"]
 
 _BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: equal imports give equal files
 _SAMPLES_A_FRAME = int(SPEECH_SAMPLE_RATE_HZ / FPS)
+_MOST_OF_ALL_MISSING = 20  # frames for each image
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +52,7 @@ def read_ad_nerf(folder: Path) -> AdNerfDataset:
         FootageError: the sound cannot be read.
     """
     files = AdNerfFiles(folder)
-    numbered = {int(path.stem): path for path in files.image(0).parent.glob("*.jpg") if path.stem.isdigit()}
+    numbered = {int(path.stem): path for path in files.image(0).parent.glob("*.jpg") if path.stem.isdecimal() and path.stem.isascii()}
     if not numbered:
         raise InputError(f"{folder}: holds no ori_imgs/0.jpg and so on; give a folder in the layout of AD-NeRF, ER-NeRF or SyncTalk")
     documents = [read_json(path) for path in (files.train, files.validation) if path.is_file()]
@@ -65,6 +66,8 @@ def read_ad_nerf(folder: Path) -> AdNerfDataset:
     count = max(numbered) + 1
     if poses.frame_id[-1] >= count:
         raise InputError(f"{folder}: there is a pose of frame {poses.frame_id[-1]} but no ori_imgs/{poses.frame_id[-1]}.jpg")
+    if count > len(numbered) * _MOST_OF_ALL_MISSING:
+        raise InputError(f"{folder}: ori_imgs holds {len(numbered)} images, numbered up to {count - 1}; they must be numbered from 0 on")
     missing = [number for number in range(count) if number not in numbered]
     images: list[Path] = []
     for number in range(count):

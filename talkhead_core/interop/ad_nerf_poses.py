@@ -51,9 +51,10 @@ def poses_of_transforms(documents: list[dict[str, Any]], *, width: int, height: 
     """
     try:
         frames = {int(frame["img_id"]): np.array(frame["transform_matrix"], float) for part in documents for frame in part["frames"]}
+        numbers = np.array(sorted(frames), np.int64)
         count = sum(len(part["frames"]) for part in documents)
         focal, centre = float(documents[0]["focal_len"]), (float(documents[0]["cx"]), float(documents[0]["cy"]))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{where}: the transforms lack focal_len, cx, cy or frames with img_id and transform_matrix ({error!r})"
         ) from error
@@ -62,13 +63,18 @@ def poses_of_transforms(documents: list[dict[str, Any]], *, width: int, height: 
     if count != len(frames):
         raise InputError(f"{where}: the transforms name a frame twice; export the dataset again")
     # the family computes cx and cy as w // 2 and h // 2 in places
-    if abs(centre[0] - width / 2) > 0.51 or abs(centre[1] - height / 2) > 0.51:
+    if not (abs(centre[0] - width / 2) <= 0.51 and abs(centre[1] - height / 2) <= 0.51):  # NaN is nowhere
         raise InputError(
             f"{where}: the camera's centre {centre} is not the middle of the {width} x {height} images; "
             "crop them around it before the import"
         )
-    numbers = np.array(sorted(frames), np.int64)
-    matrices = np.stack([frames[int(number)].reshape(-1, 4)[:3] for number in numbers])
+    misshapen = [number for number, matrix in frames.items() if matrix.shape not in ((4, 4), (3, 4)) or not np.isfinite(matrix).all()]
+    if misshapen or not focal > 0 or not np.isfinite(focal) or numbers[0] < 0:
+        wrong = (
+            f"the transform_matrix of frame {misshapen[0]} is not 4 x 4 numbers" if misshapen else "focal_len or an img_id is out of range"
+        )
+        raise InputError(f"{where}: {wrong}; export the dataset again")
+    matrices = np.stack([frames[int(number)][:3] for number in numbers])
     to_world = matrices[:, :, :3]
     skewed = np.abs(to_world @ to_world.swapaxes(-1, -2) - np.eye(3)).max(axis=(1, 2)) > 1e-2
     if skewed.any() or (np.linalg.det(to_world) < 0).any():

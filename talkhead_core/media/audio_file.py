@@ -11,7 +11,7 @@ import soundfile
 
 from talkhead_core.artifacts import whole_file
 from talkhead_core.errors import FootageError
-from talkhead_core.media.container import open_container
+from talkhead_core.media.container import audio_stream, open_container
 from talkhead_core.types import FloatArray
 
 __all__ = ["SPEECH_SAMPLE_RATE_HZ", "read_audio", "read_audio_span", "write_audio"]
@@ -76,13 +76,14 @@ def write_audio(path: str | Path, audio: FloatArray, sample_rate_hz: int = SPEEC
 def _mono_chunks(path: str | Path, sample_rate_hz: int) -> Iterator[tuple[float | None, FloatArray]]:
     """Pieces of the first audio track with the time of each piece's first sample in s, where the file tells it."""
     with open_container(path, advice=_ADVICE) as container:
-        if not container.streams.audio:
+        stream = audio_stream(container)
+        if stream is None:
             raise FootageError(path, "holds no audio", _ADVICE)
         resampler: av.AudioResampler | None = None
         clock_s: float | None = None  # of the next sample to come out
         expected_s: float | None = None  # of the next frame to go in
         try:
-            for frame in container.decode(audio=0):
+            for frame in container.decode(stream):
                 mono = _mono(frame)
                 told_s = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
                 jumped = told_s is not None and expected_s is not None and abs(told_s - expected_s) > _CLOCK_SLACK_S

@@ -8,7 +8,7 @@ import av
 
 from talkhead_core.errors import FootageError
 
-__all__ = ["media_url", "open_container", "open_video", "video_stream"]
+__all__ = ["audio_stream", "media_url", "open_container", "open_video", "video_stream"]
 
 _ADVICE = "give a video file such as .mp4 or .mov"
 
@@ -30,7 +30,7 @@ def open_container(path: str | Path, *, advice: str = _ADVICE) -> av.container.I
     if file.stat().st_size == 0:
         raise FootageError(path, "is empty (zero bytes)", advice)
     try:
-        return av.open(media_url(path), options={"protocol_whitelist": "file"})
+        return av.open(media_url(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         problem = f"cannot be opened as video or sound ({reason}): not a media file, or cut off before its index was written"
@@ -51,8 +51,13 @@ def open_video(path: str | Path) -> av.container.InputContainer:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first moving picture, skipping cover art."""
+    """The first moving picture that can be decoded, skipping cover art."""
     for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:
+        if stream.codec_context is not None and not stream.disposition & stream.disposition.attached_pic:
             return stream
     return None
+
+
+def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first sound that can be decoded."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)

@@ -64,7 +64,14 @@ class FrameAccess:
         if self._next is None or not self._next <= frame_id < self._next + 50:
             self._container.seek(int(self._start + frame_id * self._ticks), stream=self._stream, backward=True)
             self._decoder = self._container.decode(self._stream)
-        for frame in self._decoder:
+        while True:
+            try:
+                frame = next(self._decoder, None)
+            except av.FFmpegError as error:
+                problem = f"cannot be decoded ({error.strerror or error})"
+                raise FootageError(self._path, problem, "rerun the stage that writes it", f"frame {frame_id}") from error
+            if frame is None:
+                break
             assert frame.pts is not None
             index = round(float((frame.pts - self._start) / self._ticks))
             self._next = index + 1

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from talkhead_core.errors import FootageError
-from talkhead_core.media.container import open_video, video_stream
+from talkhead_core.media.container import audio_stream, open_video, video_stream
 from talkhead_core.types import FloatArray
 
 __all__ = ["AudioTrack", "VideoProbe", "probe_video"]
@@ -29,6 +29,7 @@ _MISSING_S = 0.3  # headers round, and audio and video rarely end together
 _MISSING_SHARE = 0.01
 _OFF_GRID = 0.3  # share of a frame's duration
 _STEADY_SHARE = 0.9
+_MOST_PIXELS = 8192 * 8192  # decoded, a frame of these takes 400 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,8 @@ def probe_video(path: str | Path) -> VideoProbe:
     with open_video(path) as container:
         stream = video_stream(container)
         assert stream is not None
+        if stream.width * stream.height > _MOST_PIXELS:
+            raise FootageError(path, f"has pictures of {stream.width} x {stream.height} px", "scale it to 4K or less")
         packets = _read_packets(container, stream)
         times = np.sort(np.asarray(packets.shown_s, dtype=np.float64))
         _check_whole(path, container, stream, packets)
@@ -120,7 +123,7 @@ def _described(path: str | Path, container: av.container.InputContainer, stream:
     shown = (round(codec.width * aspect), codec.height)
     width, height = shown if rotation % 180 == 0 else shown[::-1]
     rgb = first[0].format.is_rgb or first[0].format.has_palette
-    sound = container.streams.audio[0] if container.streams.audio else None
+    sound = audio_stream(container)
     return VideoProbe(
         path=Path(path),
         width=width,
@@ -204,7 +207,9 @@ def _rate(times_s: FloatArray, claimed: Fraction | None) -> tuple[Fraction, bool
     mean = (len(times_s) - 1) / times_s[-1]
     typical = 1 / float(np.median(np.diff(times_s)))
     near_mean = sorted(_COMMON_RATES, key=lambda rate: abs(float(rate) / mean - 1))[:2]
-    for rate in [*near_mean, *([Fraction(claimed)] if claimed else [])]:
+    told = [Fraction(claimed)] if claimed else []
+    # Matroska's milliseconds do not tell 29.97 from 30 in a short video; its header does.
+    for rate in [*(rate for rate in told if rate in near_mean), *near_mean, *told]:
         if np.abs(times_s * float(rate) - index).max() < _OFF_GRID:
             return rate, True
     # A few missing frames, or a phone's jitter around a steady rate.

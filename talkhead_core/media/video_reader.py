@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from talkhead_core.errors import FootageError
 from talkhead_core.media.container import open_video, video_stream
 from talkhead_core.media.frame_pixels import gray_pixels, rgb_pixels
 from talkhead_core.types import Image
@@ -31,12 +32,15 @@ def video_info(path: str | Path) -> VideoInfo:
     """Read size, rate and the *counted* number of frames (packets, so nothing is decoded).
 
     Raises:
-        FootageError: not a video.
+        FootageError: not a video, or cut short.
     """
     with open_video(path) as container:
         stream = video_stream(container)
         assert stream is not None
-        frames = sum(1 for packet in container.demux(stream) if packet.size)
+        try:
+            frames = sum(1 for packet in container.demux(stream) if packet.size)
+        except av.FFmpegError as error:
+            raise FootageError(path, f"cannot be read to its end ({error.strerror or error})", "copy, export or make it again") from error
         rate = stream.average_rate or stream.base_rate
         return VideoInfo(width=stream.width, height=stream.height, fps=Fraction(rate or 25), frames=frames)
 
@@ -52,9 +56,23 @@ def read_gray_frames(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def decoded_frames(path: str | Path) -> Iterator[av.VideoFrame]:
-    """Yield the frames as they are stored, in order."""
+    """Yield the frames as they are stored, in order.
+
+    Raises:
+        FootageError: not a video, or a frame is damaged.
+    """
     with open_video(path) as container:
         stream = video_stream(container)
         assert stream is not None
         stream.thread_type = "AUTO"
-        yield from container.decode(stream)
+        frames, count = container.decode(stream), 0
+        while True:
+            try:
+                frame = next(frames, None)
+            except av.FFmpegError as error:
+                problem = f"cannot be decoded ({error.strerror or error})"
+                raise FootageError(path, problem, "copy, export or make it again", f"frame {count}") from error
+            if frame is None:
+                return
+            yield frame
+            count += 1

@@ -19,6 +19,8 @@ ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 
 LOWER_FACE_UNITS = (10, 12, 14, 15, 17, 20, 23, 25, 26)
 
+_MOST_FRAMES = 10_000_000  # four days; a damaged number must not ask for all the memory there is
+
 
 def read_action_units(path: Path) -> pd.DataFrame:
     """Intensities, one column a unit (``AU01`` to ``AU45``), one row a frame from 0; NaN where OpenFace found no face.
@@ -28,13 +30,17 @@ def read_action_units(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: cannot be read as OpenFace's CSV ({error})") from error
+    except (OSError, ValueError) as error:  # among the latter: no CSV, nothing in it, not UTF-8
+        raise InputError(f"{path}: cannot be read as OpenFace's CSV ({' '.join(str(error).split())})") from error
     table.columns = table.columns.str.strip()
     missing = [f"AU{unit:02}_r" for unit in ACTION_UNITS if f"AU{unit:02}_r" not in table]
     if missing or "frame" not in table:
         lacking = ", ".join(missing or ["frame"])
         raise InputError(f"{path}: lacks {lacking}; run OpenFace's FeatureExtraction with -aus on the video")
+    used = [name for name in ("frame", *(f"AU{unit:02}_r" for unit in ACTION_UNITS)) if not pd.api.types.is_numeric_dtype(table[name])]
+    numbers = table["frame"].to_numpy(np.float64, na_value=np.nan) if not used else np.array([])
+    if used or not len(numbers) or not ((numbers >= 0) & (numbers < _MOST_FRAMES) & (numbers == np.floor(numbers))).all():
+        raise InputError(f"{path}: {', '.join(used) or 'frame'} does not hold the numbers that OpenFace writes; run it again")
     # one row a frame, also where OpenFace names several faces or none
     table = table.sort_values("confidence", ascending=False, kind="stable") if "confidence" in table else table
     table = table.drop_duplicates("frame").set_index("frame").sort_index()

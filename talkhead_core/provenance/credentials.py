@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import c2pa
 
 from talkhead_core.artifacts import whole_file
-from talkhead_core.errors import InputError, TalkheadError
+from talkhead_core.errors import TalkheadError
 from talkhead_core.provenance.signer import Signer
 from talkhead_core.provenance.software import code_sha256, software_version
 
@@ -26,6 +27,7 @@ _OWN = "org.talkhead.origin"
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _GENERATED = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 _UNTRUSTED = "signingCredential.untrusted"
+_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # the UUID of the MP4 box that credentials lie in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +126,11 @@ def sign_file(video: Path, out: Path, origin: Origin, signer: Signer) -> None:
 
 
 def read_credentials(video: Path, roots: bytes | None = None) -> Credentials | None:
-    """The credentials in an MP4; None when it has none.
+    """The credentials in an MP4; None when it has none. What is there and cannot be read is ``invalid``: something was changed.
 
     Args:
         video: the file.
         roots: PEM of the root certificates to trust.
-
-    Raises:
-        InputError: the file cannot be read as MP4.
     """
     settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True}}
     if roots:
@@ -143,8 +142,17 @@ def read_credentials(video: Path, roots: bytes | None = None) -> Credentials | N
             return _credentials(json.loads(reader.json()), reader.get_validation_state() or "Invalid")
     except c2pa.C2paError.ManifestNotFound:
         return None
-    except c2pa.C2paError as error:
-        raise InputError(f"{video}: its credentials cannot be read ({error}); give an MP4 that plays to its end") from error
+    except (c2pa.C2paError, LookupError, TypeError, AttributeError, ValueError) as error:
+        # What is damaged may also name a manifest that it does not hold, or hold another thing in its place.
+        if not _holds_credentials(video):
+            return None
+        problem = f"cannot be read: {' '.join(str(error).split())}"
+        return Credentials(state="invalid", ai_generated=False, signed_by="", origin=None, problems=(problem,))
+
+
+def _holds_credentials(video: Path) -> bool:
+    with video.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(_BOX) >= 0
 
 
 def _sign(source: Any, target: Any, origin: Origin, signer: Signer) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -76,11 +77,12 @@ def read_signer(path: Path) -> Signer:
         content = path.read_bytes()
         key = serialization.load_pem_private_key(content, password=None)
         chain = x509.load_pem_x509_certificates(content)
+        matches = chain[0].public_key() == key.public_key()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InputError(f"{path}: is no signer; {advice}") from error
-    if chain[0].public_key() != key.public_key():
+    if not matches:
         raise InputError(f"{path}: the first certificate is not that of the private key; {advice}")
     return Signer(
         algorithm=_algorithm(key, path),

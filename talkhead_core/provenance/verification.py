@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from talkhead_core.errors import InputError
+from talkhead_core.errors import FootageError, InputError
 from talkhead_core.media.video_reader import read_frames, video_info
 from talkhead_core.progress import Progress, silent
 from talkhead_core.provenance.credentials import Credentials, read_credentials
@@ -104,11 +104,16 @@ def _verify_video(video: Path, name: str, roots: bytes | None, key: str, progres
 
 
 def _sampled(video: Path, frames: int, progress: Progress) -> Iterator[Image]:
-    stride = max(1, -(-frames // _MOST_FRAMES))
-    for index, frame in enumerate(read_frames(video)):
-        if index % stride == 0:
-            yield frame
-        progress(index + 1, max(frames, index + 1), "pictures")
+    """Frames spread over the video, up to where it is damaged."""
+    stride, index = max(1, -(-frames // _MOST_FRAMES)), 0
+    try:
+        for index, frame in enumerate(read_frames(video)):
+            if index % stride == 0:
+                yield frame
+            progress(index + 1, max(frames, index + 1), "pictures")
+    except FootageError:
+        if not index:
+            raise
 
 
 def _embedded_videos(page: Path, folder: Path) -> Iterator[Path]:

@@ -7,8 +7,10 @@ shape (2) and content (4, or 5 as single floats).
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from talkhead_core.types import FloatArray
 __all__ = ["frozen_constants"]
 
 _FLOAT = 1  # DT_FLOAT
+_MOST_BYTES = 1 << 30  # an archive or a tensor that claims more is a bomb: official speech networks are a fifth of it
+_BLOCK_BYTES = 1 << 20
 
 
 def frozen_constants(path: Path) -> dict[str, FloatArray]:
@@ -45,11 +49,22 @@ def frozen_constants(path: Path) -> dict[str, FloatArray]:
 def _content(path: Path) -> bytes:
     if not zipfile.is_zipfile(path):
         return path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        graphs = [name for name in archive.namelist() if name.endswith(".pb")]
-        if len(graphs) != 1:
-            raise ValueError(f"{len(graphs)} graphs in the archive, not one")
-        return archive.read(graphs[0])
+    try:
+        with zipfile.ZipFile(path) as archive:
+            graphs = [entry for entry in archive.infolist() if entry.filename.endswith(".pb")]
+            if len(graphs) != 1:
+                raise ValueError(f"{len(graphs)} graphs in the archive, not one")
+            if graphs[0].file_size > _MOST_BYTES:
+                raise ValueError(f"the graph in the archive would be {graphs[0].file_size >> 20} MiB")
+            content = bytearray()
+            with archive.open(graphs[0]) as graph:  # in blocks: what the entry says of its size is not to be trusted either
+                while len(content) <= _MOST_BYTES and (block := graph.read(_BLOCK_BYTES)):
+                    content += block
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # the last: encrypted, or packed in an unknown way
+        raise ValueError(f"a damaged archive ({error})") from error
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"the graph in the archive is more than {_MOST_BYTES >> 20} MiB")
+    return bytes(content)
 
 
 def _constant(node: memoryview) -> tuple[str, FloatArray | None]:
@@ -81,7 +96,9 @@ def _tensor(message: memoryview) -> FloatArray | None:
     if kind != _FLOAT:
         return None
     values = np.frombuffer(content, "<f4")
-    count = int(np.prod(shape)) if shape else 1
+    count = math.prod(shape)
+    if not 0 <= 4 * count <= _MOST_BYTES:
+        raise ValueError(f"a tensor of {shape}")
     if len(values) == 1 and count > 1:  # one value stands for all
         values = np.repeat(values, count)
     if len(values) != count:
@@ -91,7 +108,8 @@ def _tensor(message: memoryview) -> FloatArray | None:
 
 def _dimension(message: memoryview) -> int:
     size = dict(_fields(message)).get(1, 0)
-    assert isinstance(size, int)
+    if not isinstance(size, int):
+        raise ValueError("not a frozen graph: a side of a tensor is no number")
     return size
 
 

@@ -16,6 +16,8 @@ __all__ = ["fill", "official_file", "read_state"]
 _COUNTER = "num_batches_tracked"
 """Of batch normalisation: old files lack it, and nothing that only runs reads it."""
 
+_DAMAGE = (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, OSError)  # what torch.load says of spoiled files
+
 
 def official_file(user: str, weights: str | Path | None, names: tuple[str, ...], weight_set: str) -> Path:
     """The weight file of a back end.
@@ -53,7 +55,7 @@ def read_state(path: Path, weight_set: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+    except (SafetensorError, pickle.UnpicklingError, *_DAMAGE) as error:
         raise NotAvailableError(f"{path}: not a file of weights; remove it and run 'talkhead models pull {weight_set}'") from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talkhead_core.artifacts import read_json, write_json
-from talkhead_core.errors import InputError, NotAvailableError, ParameterError
+from talkhead_core.errors import InputError, NotAvailableError, ParameterError, without_password
 from talkhead_core.progress import Progress, silent
 from talkhead_core.weights.catalogue import CATALOGUE, WeightFile, WeightSet
 
@@ -90,7 +90,8 @@ class Origin:
         """
         place = file.source if self.mirror is None else f"{self.mirror.rstrip('/')}/{file.file}"
         if self.offline and _is_address(place):
-            raise NotAvailableError(f"{file.file}: offline, so it is not fetched from {place}; put it into the weights folder yourself")
+            shown = without_password(place)
+            raise NotAvailableError(f"{file.file}: offline, so it is not fetched from {shown}; put it into the weights folder yourself")
         return place
 
 
@@ -152,6 +153,7 @@ def verify(folder: Path, stored: StoredFile) -> str:
 
 def _download(file: WeightFile, address: str, part: Path, progress: Progress) -> None:
     """Fetch into ``part``, going on where it ends if the server still has the same file (its entity tag says so)."""
+    shown = without_password(address)
     tag = _tag(part).read_text(encoding="utf-8") if _tag(part).is_file() else ""
     have = part.stat().st_size if part.is_file() and tag else 0
     headers = {"User-Agent": "talkhead"} | ({"Range": f"bytes={have}-", "If-Range": tag} if have else {})
@@ -171,12 +173,12 @@ def _download(file: WeightFile, address: str, part: Path, progress: Progress) ->
                     done += len(block)
                     progress(done, max(done, total), file.file)
         if total and done != total:
-            raise NotAvailableError(f"{address}: ended after {done} of {total} bytes; run the same command again to go on")
+            raise NotAvailableError(f"{shown}: ended after {done} of {total} bytes; run the same command again to go on")
     except (urllib.error.URLError, OSError) as error:
         _forget_empty(part)
         reason = getattr(error, "reason", error)
         raise NotAvailableError(
-            f"{address}: cannot be fetched ({reason}); fetch it elsewhere and put it at weights/{file.file}, or set a mirror"
+            f"{shown}: cannot be fetched ({reason}); fetch it elsewhere and put it at weights/{file.file}, or set a mirror"
         ) from error
 
 
