@@ -1,5 +1,6 @@
 """``make up`` and ``make down``: a Prefect server and two workers for this machine, on the loopback interface only.
 
+What dies of them is started again (``flows.kept_alive``).
 Everything of theirs lies in ``.talkhead/prefect``; ``prefect.toml`` tells the ``prefect`` command in this folder where the
 server is, and goes away with it.
 """
@@ -90,6 +91,7 @@ def _environment(workspace: Workspace, port: int) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         "DO_NOT_TRACK": "1",
         "TALKHEAD_ROOT": str(workspace.root),
         "PYTHONPATH": str(workspace.root),
@@ -101,7 +103,7 @@ def _start(workspace: Workspace, name: str, arguments: list[str], environment: d
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "prefect", *arguments],
+            [sys.executable, "-m", "flows.kept_alive", *arguments],
             cwd=workspace.root,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -155,10 +157,11 @@ def _running(workspace: Workspace) -> dict[str, psutil.Process]:
 def _stop(workspace: Workspace, running: dict[str, psutil.Process]) -> None:
     """The workers first, with the runs they have started, then the server."""
     for process in running.values():
+        kept = process.children()  # told by their keeper: told twice, they would drop everything at once
         family = [process, *process.children(recursive=True)]
         for number in (signal.SIGTERM, signal.SIGKILL):
             for member in family:
-                if member.is_running():
+                if member.is_running() and not (number is signal.SIGTERM and member in kept):
                     os.kill(member.pid, number)
             _, family = psutil.wait_procs(family, timeout=_SECONDS_TO_STOP)
             if not family:

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
+from flows.dvc_commands import Dvc
 from flows.dvc_locks import kept_dvc_lock
 from flows.gpu_slots import gpu_slot
 from flows.prefect_listener import StageListener, artifact_key
@@ -40,37 +41,52 @@ async def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=_RETRY_DELAY_S)
-def run_stage(speaker: str, stage: str, up_to_date: bool, node: StageNode, shared: SharedCache) -> State[Any]:
+def run_stage(speaker: str, stage: str, node: StageNode, shared: SharedCache, dvc: Dvc | None) -> State[Any]:
     """Run one stage of one speaker through DVC.
 
     Args:
         speaker: a registered speaker.
         stage: the stage's name.
-        up_to_date: DVC has already said that neither it nor anything before it would run.
         node: the stage as ``dvc.yaml`` describes it.
         shared: where other machines find what it writes.
+        dvc: what runs it; None: DVC has already said that neither it nor anything before it would run.
     """
-    if up_to_date:
+    if dvc is None:
         return Completed(name=Outcome.UNCHANGED)
     with StageListener(stage, speaker) as listener, _ONE_AT_A_TIME, gpu_slot(needed=node.kind == "gpu"):
         pull = shared.available
-        for event in reproduce(Workspace.here(), speaker, [stage], alone=True, pull=pull, timeout_s=node.timeout_s):
+        for event in reproduce(Workspace.here(), speaker, [stage], alone=True, pull=pull, timeout_s=node.timeout_s, dvc=dvc):
             listener(event)
     if listener.outcome is Outcome.RAN:
         shared.push_later(f"{stage}@{speaker}")
     return Completed(name=listener.outcome)
 
 
-def run_graph(workspace: Workspace, speaker: str, shared: SharedCache) -> list[dict[str, Any]]:
+def run_graph(workspace: Workspace, speaker: str, shared: SharedCache, *, up_to_date: bool = False) -> list[dict[str, Any]]:
     """Submit a task per stage, each after those it depends on, and wait; returns a row per stage.
+
+    Args:
+        workspace: where.
+        speaker: a registered speaker.
+        shared: where other machines find what the stages write.
+        up_to_date: DVC has already said so of every stage.
 
     Raises:
         StageFailedError: a stage failed; those that do not depend on it have ended.
     """
-    with kept_dvc_lock(workspace):
-        current = {row.stage: row.up_to_date for row in speaker_status(workspace, speaker)}
+    nodes = read_stage_graph(workspace.root)
+    if up_to_date:
+        return _run_tasks(speaker, nodes, dict.fromkeys((node.name for node in nodes), None), shared)
+    with Dvc(workspace) as dvc:
+        with kept_dvc_lock(workspace):
+            rows = speaker_status(workspace, speaker)
+        return _run_tasks(speaker, nodes, {row.stage: None if row.up_to_date else dvc for row in rows}, shared)
+
+
+def _run_tasks(speaker: str, nodes: list[StageNode], dvcs: dict[str, Dvc | None], shared: SharedCache) -> list[dict[str, Any]]:
+    """Submit and wait; ``dvcs`` has what runs each stage, or None where nothing would."""
     futures: dict[str, PrefectFuture[Any]] = {}
-    for node in read_stage_graph(workspace.root):
+    for node in nodes:
         stage_task: Any = run_stage.with_options(
             name=node.name,
             description=node.description,
@@ -79,7 +95,7 @@ def run_graph(workspace: Workspace, speaker: str, shared: SharedCache) -> list[d
             retry_condition_fn=worth_retrying,
         )
         before = [futures[name] for name in node.upstream]
-        futures[node.name] = stage_task.submit(speaker, node.name, current[node.name], node, shared, wait_for=before)
+        futures[node.name] = stage_task.submit(speaker, node.name, node, shared, dvcs[node.name], wait_for=before)
     for future in futures.values():
         future.wait()
     rows = [{"stage": name, "state": future.state.name} for name, future in futures.items()]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,6 +73,26 @@ def test_only_what_changed_runs_and_unknown_speakers_fail_by_name(served: tuple[
     assert "Failed" in run_deployment(root, "talkhead/full", speaker="nobody")
     failed = ask(api, "flow_runs/filter", flow_runs={"name": {"any_": ["talkhead nobody"]}})
     assert "'nobody' is not registered" in str(failed[0]["state"])
+
+
+def test_graph_that_is_up_to_date_is_given_to_no_machine(served: tuple[Path, str]) -> None:
+    root, api = served
+    before = _runs(api, "speaker demo")
+    assert "finished successfully" in run_deployment(root, "talkhead/full", speaker="demo")
+    last = [run for run in _runs(api, "speaker demo") if run["id"] not in {run["id"] for run in before}]
+    assert [(run["deployment_id"], run["state_name"]) for run in last] == [(None, "Completed")]
+    rows = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [last[0]["id"]]}})
+    assert {row["name"]: row["state_name"] for row in rows} == dict.fromkeys(STAGES, "Unchanged") and ran(root) == []
+
+
+def test_worker_that_dies_is_started_again(served: tuple[Path, str]) -> None:
+    root, _ = served
+    keeper = psutil.Process(json.loads((root / ".talkhead/server.json").read_text())["control"]["pid"])
+    wait_for(lambda: time.time() - keeper.children()[0].create_time() > 25)  # what has never worked for long is not started again
+    (worker,) = keeper.children()
+    worker.kill()
+    assert wait_for(lambda: [child for child in keeper.children() if child != worker])
+    assert "Failed" in run_deployment(root, "talkhead/full", speaker="nobody")
 
 
 def test_server_listens_on_the_loopback_only(served: tuple[Path, str]) -> None:
