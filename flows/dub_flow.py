@@ -25,6 +25,7 @@ from flows.model_versions import read_history
 from flows.object_store import ObjectUri
 from flows.object_transfer import upload
 from flows.prefect_listener import StageListener, artifact_key
+from flows.results_server import link_to
 from flows.run_watch import watched_run
 from flows.shared_results import restore_results
 from flows.speaker_exchange import fetch_speaker, publish_speaker
@@ -124,7 +125,7 @@ def talkhead_dub_share(speaker: str, rows: list[dict[str, str]], code: str | Non
             state, error = _dub_here(workspace, row, timeout_s)
             table.append({"speaker": row.speaker, "audio": row.audio, "out": row.out, "result": state, "error": error or ""})
             if state != "Failed":
-                place = row.out if is_remote(row.out) else Path(row.out).resolve().as_uri()
+                place = row.out if is_remote(row.out) else link_to(workspace, Path(row.out))
                 create_link_artifact(place, link_text=Path(row.out).name, key=artifact_key("dub", speaker, Path(row.out).stem))
         create_table_artifact(table, key=artifact_key("dubs", speaker), description=f"Dubs of {speaker}")
 

@@ -1,6 +1,6 @@
-"""A Prefect server or worker that is started again when it dies: ``python -m flows.kept_alive worker start --pool machines --limit 1``.
+"""A module that is started again when it dies: ``python -m flows.kept_alive prefect worker start --pool machines --limit 1``.
 
-``make up`` starts everything so; by hand it takes the place of ``prefect`` where nothing else (compose, Kubernetes, systemd) starts
+``make up`` starts everything so; by hand it serves where nothing else (compose, Kubernetes, systemd) starts
 again what has died. What it started ends with it.
 """
 
@@ -53,7 +53,7 @@ def keep_alive(command: Sequence[str], seconds_to_prove_itself: float = _SECONDS
             proved, pause_s = True, _FIRST_PAUSE_S
         if not proved:
             return process.returncode or 1
-        sys.stderr.write(f"{' '.join(command[1:])}: ended after {lived_s:.0f} s ({process.returncode}); started again in {pause_s:.0f} s\n")
+        sys.stderr.write(f"{' '.join(command[2:])}: ended after {lived_s:.0f} s ({process.returncode}); started again in {pause_s:.0f} s\n")
         sys.stderr.flush()
         if stop.wait(pause_s):
             return 0
@@ -71,4 +71,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    raise SystemExit(keep_alive([sys.executable, "-m", "prefect", *sys.argv[1:]]))
+    raise SystemExit(keep_alive([sys.executable, "-m", *sys.argv[1:]]))

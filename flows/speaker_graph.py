@@ -19,6 +19,7 @@ from flows.dvc_commands import Dvc
 from flows.dvc_locks import kept_dvc_lock
 from flows.gpu_slots import gpu_slot
 from flows.prefect_listener import StageListener, artifact_key
+from flows.results_server import link_to
 from flows.shared_cache import SharedCache
 from flows.stage_graph import StageNode, read_stage_graph
 from flows.stage_runs import Outcome, StageFailedError, reproduce
@@ -115,9 +116,9 @@ def publish_results(workspace: Workspace, speaker: str, rows: list[dict[str, Any
     if figures:
         create_table_artifact(figures, key=artifact_key("metrics", speaker), description=f"Held-out frames of {speaker}, {_PROTOCOL}")
     report = workspace.stage_folder(speaker, "report") / "report.html"
-    create_link_artifact(report.as_uri(), link_text=f"report of {speaker}", key=artifact_key("report", speaker))
+    create_link_artifact(link_to(workspace, report), link_text=f"report of {speaker}", key=artifact_key("report", speaker))
     for video in sorted((workspace.root / "out" / speaker).glob("*.mp4")):
-        create_link_artifact(video.as_uri(), link_text=video.name, key=artifact_key("dub", speaker))
+        create_link_artifact(link_to(workspace, video), link_text=video.name, key=artifact_key("dub", speaker))
 
 
 def _figures(metrics: Any) -> list[dict[str, Any]]:

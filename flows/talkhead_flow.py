@@ -20,6 +20,7 @@ from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dubbing import dub_if_changed
 from flows.dvc_locks import kept_dvc_lock
 from flows.prefect_listener import StageListener
+from flows.results_server import link_to
 from flows.run_watch import watched_run
 from flows.shared_results import restore_results
 from flows.speaker_exchange import publish_speaker
@@ -123,7 +124,7 @@ def dub_demo() -> State[Any]:
     video = workspace.root / "out" / DEMO_SPEAKER / f"{speech.stem}.mp4"
     with StageListener("dub", DEMO_SPEAKER) as listener:
         dub_if_changed(workspace, DEMO_SPEAKER, speech, video, listener)
-    create_link_artifact(video.as_uri(), link_text=video.name, key=f"dub-{DEMO_SPEAKER}")
+    create_link_artifact(link_to(workspace, video), link_text=video.name, key=f"dub-{DEMO_SPEAKER}")
     return Completed(name=listener.outcome)
 
 
