@@ -95,8 +95,8 @@ class Site:
         return {**self.environment, **own, "PREFECT_HOME": str(self.folder / "prefect" / name)}
 
 
-def set_up(folder: Path, network: MachineNetwork, stack: ExitStack, speakers: int, stages: str) -> Site:
-    """Everything up, and the machines waiting for work; it goes down with ``stack``."""
+def set_up(folder: Path, network: MachineNetwork, stack: ExitStack, speakers: int, stages: str, workers: int | None = None) -> Site:
+    """Everything up, and the machines (or the first ``workers`` of them) waiting for work; it goes down with ``stack``."""
     database = stack.enter_context(postgres_server(folder / "postgres", network.host))
     endpoint = stack.enter_context(swift_server(folder / "swift", network.host, workers=2))
     port, aws = free_port(network.host), folder / "aws"
@@ -138,6 +138,7 @@ def set_up(folder: Path, network: MachineNetwork, stack: ExitStack, speakers: in
         _clone(control, root)
         site.machines[name] = root
         site.call("flows.command_line", "store", "use", _ADDRESS, "--endpoint-url", endpoint, "--machine", root=root)
+    for name in list(site.machines)[:workers]:
         site.start_worker(name)
     say(f"up: server, database, store and {len(site.machines)} machines")
     return site

@@ -92,7 +92,7 @@ def talkhead_dub(
                 name: {"speaker": share[0].speaker, "rows": [asdict(row) for row in sent[name]], "code": version, "timeout_s": timeout_s}
                 for name, share in shares.items()
             }
-            run_deployments(_SHARE, asked, take)
+            run_deployments(_SHARE, "dubs of", asked, take)
     write_results(workspace, out, list(results.values()))
     table = [{"speaker": r.row.speaker, "out": r.row.out, "result": r.state, "error": r.error or ""} for r in results.values()]
     failed = [r for r in results.values() if r.state == "Failed"]
@@ -126,7 +126,8 @@ def talkhead_dub_share(speaker: str, rows: list[dict[str, str]], code: str | Non
             table.append({"speaker": row.speaker, "audio": row.audio, "out": row.out, "result": state, "error": error or ""})
             if state != "Failed":
                 place = row.out if is_remote(row.out) else link_to(workspace, Path(row.out))
-                create_link_artifact(place, link_text=Path(row.out).name, key=artifact_key("dub", speaker, Path(row.out).stem))
+                said, key = Path(row.out).stem, artifact_key("dub", speaker, Path(row.out).stem)
+                create_link_artifact(place, link_text=Path(row.out).name, key=key, description=f"{speaker} says {said}")
         create_table_artifact(table, key=artifact_key("dubs", speaker), description=f"Dubs of {speaker}")
 
 

@@ -61,7 +61,8 @@ def up(port: int = _PORT) -> None:
             _python(workspace, ["-m", "flows.server_setup"], environment)
             _python(workspace, ["-m", "prefect", "--no-prompt", "deploy", "--all"], environment)
             for pool, limit in _POOLS.items():
-                processes[pool] = _start(workspace, pool, ["prefect", "worker", "start", "--pool", pool, "--limit", limit], environment)
+                worker = ["prefect", "worker", "start", "--pool", pool, "--limit", limit, "--name", f"{pool} on this machine"]
+                processes[pool] = _start(workspace, pool, worker, environment)
         finally:
             write_json(_record(workspace), processes)
         write_text(workspace.root / "prefect.toml", f'[api]\nurl = "{_address(port)}/api"\n')

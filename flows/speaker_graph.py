@@ -76,16 +76,18 @@ def run_graph(workspace: Workspace, speaker: str, shared: SharedCache, *, up_to_
         StageFailedError: a stage failed; those that do not depend on it have ended.
     """
     nodes = read_stage_graph(workspace.root)
-    if up_to_date:
-        return _run_tasks(speaker, nodes, dict.fromkeys((node.name for node in nodes), None), shared)
-    with Dvc(workspace) as dvc:
+    stale: set[str] = set()
+    if not up_to_date:
         with kept_dvc_lock(workspace):
-            rows = speaker_status(workspace, speaker)
-        return _run_tasks(speaker, nodes, {row.stage: None if row.up_to_date else dvc for row in rows}, shared)
+            stale = {row.stage for row in speaker_status(workspace, speaker) if not row.up_to_date}
+    if not stale:
+        return _run_tasks(speaker, nodes, {}, shared)
+    with Dvc(workspace) as dvc:
+        return _run_tasks(speaker, nodes, dict.fromkeys(stale, dvc), shared)
 
 
-def _run_tasks(speaker: str, nodes: list[StageNode], dvcs: dict[str, Dvc | None], shared: SharedCache) -> list[dict[str, Any]]:
-    """Submit and wait; ``dvcs`` has what runs each stage, or None where nothing would."""
+def _run_tasks(speaker: str, nodes: list[StageNode], dvcs: dict[str, Dvc], shared: SharedCache) -> list[dict[str, Any]]:
+    """Submit and wait; ``dvcs`` has what runs each stage that is not up to date."""
     futures: dict[str, PrefectFuture[Any]] = {}
     for node in nodes:
         stage_task: Any = run_stage.with_options(
@@ -96,7 +98,7 @@ def _run_tasks(speaker: str, nodes: list[StageNode], dvcs: dict[str, Dvc | None]
             retry_condition_fn=worth_retrying,
         )
         before = [futures[name] for name in node.upstream]
-        futures[node.name] = stage_task.submit(speaker, node.name, node, shared, dvcs[node.name], wait_for=before)
+        futures[node.name] = stage_task.submit(speaker, node.name, node, shared, dvcs.get(node.name), wait_for=before)
     for future in futures.values():
         future.wait()
     rows = [{"stage": name, "state": future.state.name} for name, future in futures.items()]
@@ -116,9 +118,11 @@ def publish_results(workspace: Workspace, speaker: str, rows: list[dict[str, Any
     if figures:
         create_table_artifact(figures, key=artifact_key("metrics", speaker), description=f"Held-out frames of {speaker}, {_PROTOCOL}")
     report = workspace.stage_folder(speaker, "report") / "report.html"
-    create_link_artifact(link_to(workspace, report), link_text=f"report of {speaker}", key=artifact_key("report", speaker))
+    place, key = link_to(workspace, report), artifact_key("report", speaker)
+    create_link_artifact(place, link_text=f"report of {speaker}", key=key, description=f"How good {speaker} is, to look at and listen to")
     for video in sorted((workspace.root / "out" / speaker).glob("*.mp4")):
-        create_link_artifact(link_to(workspace, video), link_text=video.name, key=artifact_key("dub", speaker))
+        place, key = link_to(workspace, video), artifact_key("dub", speaker)
+        create_link_artifact(place, link_text=video.name, key=key, description=f"{speaker} says {video.stem}")
 
 
 def _figures(metrics: Any) -> list[dict[str, Any]]:

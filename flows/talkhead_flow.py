@@ -86,7 +86,7 @@ def bring_speakers_up_to_date(workspace: Workspace, names: list[str]) -> dict[st
 
     version = code_version(workspace)
     asked = {name: {"speaker": name, "code": version} for name in names if name not in nothing_to_do}
-    run_deployments("talkhead-speaker/machine", asked, take)
+    run_deployments("talkhead-speaker/machine", "speaker", asked, take)
     for name in nothing_to_do:
         try:
             talkhead_speaker(name, up_to_date=True)
@@ -124,7 +124,8 @@ def dub_demo() -> State[Any]:
     video = workspace.root / "out" / DEMO_SPEAKER / f"{speech.stem}.mp4"
     with StageListener("dub", DEMO_SPEAKER) as listener:
         dub_if_changed(workspace, DEMO_SPEAKER, speech, video, listener)
-    create_link_artifact(link_to(workspace, video), link_text=video.name, key=f"dub-{DEMO_SPEAKER}")
+    place, said = link_to(workspace, video), f"{DEMO_SPEAKER} says {speech.stem}"
+    create_link_artifact(place, link_text=video.name, key=f"dub-{DEMO_SPEAKER}", description=said)
     return Completed(name=listener.outcome)
 
 
