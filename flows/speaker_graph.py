@@ -21,6 +21,7 @@ from flows.gpu_slots import gpu_slot
 from flows.prefect_listener import StageListener, artifact_key
 from flows.results_server import link_to
 from flows.shared_cache import SharedCache
+from flows.speaker_exchange import publish_report
 from flows.stage_graph import StageNode, read_stage_graph
 from flows.stage_runs import Outcome, StageFailedError, reproduce
 from flows.stage_status import speaker_status
@@ -118,7 +119,9 @@ def publish_results(workspace: Workspace, speaker: str, rows: list[dict[str, Any
     if figures:
         create_table_artifact(figures, key=artifact_key("metrics", speaker), description=f"Held-out frames of {speaker}, {_PROTOCOL}")
     report = workspace.stage_folder(speaker, "report") / "report.html"
-    place, key = link_to(workspace, report), artifact_key("report", speaker)
+    published, place, key = publish_report(workspace, speaker), link_to(workspace, report), artifact_key("report", speaker)
+    if published is not None and place.startswith("file:"):  # nobody else has this machine's disk
+        place = str(published)
     create_link_artifact(place, link_text=f"report of {speaker}", key=key, description=f"How good {speaker} is, to look at and listen to")
     for video in sorted((workspace.root / "out" / speaker).glob("*.mp4")):
         place, key = link_to(workspace, video), artifact_key("dub", speaker)
