@@ -17,10 +17,16 @@ Ask = Callable[..., Any]
 _STAGES = [node.name for node in read_stage_graph(Path(__file__).resolve().parents[1])]
 
 
-def timings(ask: Ask, watch: StageWatch, names: list[str]) -> dict[str, Any]:
+def timings(ask: Ask, watch: StageWatch, names: list[str], nothing_to_do: dict[str, Any]) -> dict[str, Any]:
     """Overhead: what a stage's task took beyond its own process; and a run of a graph that is up to date.
 
     The tasks of a run work one at a time and wait for each other, so a task's time counts from the end of the one before it.
+
+    Args:
+        ask: questions to the server.
+        watch: what was seen at work.
+        names: the speakers.
+        nothing_to_do: a run of ``talkhead`` for one of them that found everything done.
     """
     by_run: dict[str, list[Any]] = defaultdict(list)
     for row in _tasks(ask, names):
@@ -36,7 +42,6 @@ def timings(ask: Ask, watch: StageWatch, names: list[str]) -> dict[str, Any]:
                 own = [run.seconds for run in watch.of(str(row["name"])) if began_s - 1 <= run.started_s <= ended_s]
                 overheads.append(ended_s - began_s - max(own, default=0.0))
     overheads.sort()
-    up_to_date = ask("flow_runs/filter", flow_runs={"name": {"any_": [f"speaker {names[0]}"]}}, sort="START_TIME_DESC")[0]
     ran = sum(1 for rows in by_run.values() for row in rows if row["state_name"] in ("Ran", "Restored"))
     return {
         "overhead_per_stage_s": {
@@ -45,7 +50,8 @@ def timings(ask: Ask, watch: StageWatch, names: list[str]) -> dict[str, Any]:
             "measured": len(overheads),
         },
         "orchestration_cpu_s_per_stage": round(watch.orchestration_cpu_s() / max(ran, 1), 2),
-        "up_to_date_graph_s": round(float(up_to_date["total_run_time"]), 2),
+        "up_to_date_graph_s": round(float(nothing_to_do["total_run_time"]), 2),
+        "up_to_date_graph_from_request_s": round(_seconds(nothing_to_do["end_time"]) - _seconds(nothing_to_do["created"]), 2),
         "own_work_s": round(sum(run.seconds for run in watch.runs.values()), 1),
         "load": {"mean": round(sum(watch.load) / max(len(watch.load), 1), 1), "largest": round(max(watch.load, default=0.0), 1)},
     }

@@ -101,10 +101,10 @@ def run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             say(f"dubs: {batch['state_name']} after {figures['dubs_wall_s']} s")
             before_s = watch.orchestration_cpu_s()
             site.call("prefect", "deployment", "run", "talkhead/full", "-p", f"speaker={names[0]}")
-            _wait(site, watch, "talkhead", count=2)
+            nothing_to_do = _wait(site, watch, "talkhead", count=2)
             figures["up_to_date_graph_cpu_s"] = round(watch.orchestration_cpu_s() - before_s, 2)
         hurt = {figures.get("faults", {}).get(name, "") for name in ("killed", "restarted")}
-        figures |= timings(site.ask, watch, names)
+        figures |= timings(site.ask, watch, names, nothing_to_do)
         figures |= kept_promises(site.ask, watch, names, hurt, arguments.machines)
         figures["broken_promises"]["everything finished"] = _unfinished(site, names, (full, batch), arguments.dubs)
         figures["measured_on"] = describe_machine()
@@ -178,8 +178,14 @@ def _wait(site: Site, watch: StageWatch, flow: str, count: int = 1) -> dict[str,
 
 
 def _keep(figures: dict[str, Any], out: Path) -> None:
-    """Beside the figures of the other kind of stages; in the document too, when these are the project's own results."""
+    """Beside the figures of the other kind of stages; in the document too, when these are the project's own results.
+
+    One machine alone is kept beside the many that did the same work.
+    """
     results = json.loads(out.read_text()) if out.is_file() else {}
+    before = results.get(figures["stages"], {})
+    if figures["machines"] == 1 and before.get("machines", 1) > 1:
+        figures = {**before, "one_machine": figures}
     results[figures["stages"]] = figures
     write_json(out, results)
     if out.resolve() == RESULTS and DOCUMENT.is_file():

@@ -39,8 +39,10 @@ def _section(title: str, figures: dict[str, Any]) -> str:
         ("begun again, and where", again),
         ("overhead of a stage: median, largest, s", f"{overhead['median']}, {overhead['largest']} (of {overhead['measured']})"),
         ("processor time around a stage, s", str(figures["orchestration_cpu_s_per_stage"])),
-        ("the whole graph when nothing is to be done, s", str(figures["up_to_date_graph_s"])),
-        ("processor time of that, two flows and all, s", str(figures.get("up_to_date_graph_cpu_s", "not measured"))),
+        (
+            "talkhead/full when nothing is to be done, s: the run; from asking for it to its end; processor time",
+            "; ".join(str(figures[f"up_to_date_graph_{name}"]) for name in ("s", "from_request_s", "cpu_s")),
+        ),
     ]
     if faults:
         names = {"called_dead": "called dead", "scheduled_again": "scheduled again", "taken": "taken", "at_work": "at work"}

@@ -14,7 +14,7 @@ __all__ = ["StageRun", "StageWatch"]
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_TO_BECOME_A_STAGE = 10.0  # a process becomes another program after it has begun
-_ORCHESTRATION = ("prefect.engine", "flows.dvc_with_fetched_runs", "dvc")
+_ORCHESTRATION = ("prefect.engine", "flows.dvc_process", "dvc")
 
 
 @dataclass

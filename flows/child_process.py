@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["child_environment", "end_group", "hand_over", "started"]
+__all__ = ["child_environment", "end_group", "end_with_parent", "hand_over", "started"]
 
 _PR_SET_PDEATHSIG = 1
 _SECONDS_TO_END = 10.0
@@ -34,13 +34,13 @@ def child_environment() -> dict[str, str]:
 
 
 @contextmanager
-def started(command: Sequence[str | Path], root: Path, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
+def started(command: Sequence[str | Path], root: Path, *, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
     """``command`` at work in ``root``, stdout and stderr in one pipe; its process group has ended when the block ends.
 
     Args:
         command: program and arguments; never a shell line.
         root: the working directory.
-        stdin: as for ``subprocess.Popen``.
+        stdin: what it reads: nothing, or ``subprocess.PIPE``.
     """
     process = subprocess.Popen(  # noqa: S603
         [str(part) for part in command],
@@ -52,14 +52,16 @@ def started(command: Sequence[str | Path], root: Path, stdin: int = subprocess.D
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
-        preexec_fn=_end_with_parent(),
+        preexec_fn=end_with_parent(),
     )
     try:
         yield process
     finally:
         end_group(process)
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def hand_over(command: Sequence[str | Path], root: Path) -> int:
@@ -74,7 +76,8 @@ def hand_over(command: Sequence[str | Path], root: Path) -> int:
         return process.wait()
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
+    """For ``preexec_fn`` of a new process: on Linux it is killed when the one that started it dies; elsewhere None."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: nothing may be imported after it

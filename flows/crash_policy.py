@@ -1,6 +1,7 @@
 """Runs whose process or machine died are taken up again, at most ``MOST_RESCHEDULES`` times.
 
-Two automations on the server do it: one calls a run crashed that has not been heard of, one schedules a crashed run again. DVC
+Three automations on the server do it: one calls a run crashed that has not been heard of, one schedules a crashed run again, and
+one schedules again a run that a worker took and never began, because it died in between: no heartbeat of it is missed. DVC
 makes the second attempt cheap: finished stages are skipped, trainings go on from their checkpoint.
 """
 
@@ -21,12 +22,20 @@ __all__ = ["TAG", "set_automations"]
 
 TAG = "talkhead"
 _PAUSE = timedelta(seconds=20)  # on a machine under ten times its load, a worker was seen to take more than 12 s to clear a run away
+_SECONDS_TO_BEGIN = 600.0  # to load the flow's code; on a machine under ten times its load, half a minute was seen
+_BEGUN_OR_GIVEN_BACK = ("Running", "Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Scheduled", "Late", "AwaitingRetry")
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
+_NEVER_BEGUN = "talkhead: runs that a worker took and never began are scheduled again"
 
 
-def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
-    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before."""
+def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: float = _SECONDS_TO_BEGIN) -> None:
+    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before.
+
+    Args:
+        zombie_seconds: a run not heard of for so long has crashed.
+        seconds_to_begin: a run that a worker has taken begins within this time, or is given to another.
+    """
     ours = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
     tagged = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
     zombies = Automation(
@@ -74,9 +83,27 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
             )
         ],
     )
+    never_begun = Automation(
+        name=_NEVER_BEGUN,
+        description=f"A run that does not begin within {seconds_to_begin:.0f} s was taken by a worker that died.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
+            expect={f"prefect.flow-run.{state}" for state in _BEGUN_OR_GIVEN_BACK},
+            match=ours,
+            match_related=tagged,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=seconds_to_begin),
+        ),
+        actions=[
+            ChangeFlowRunState(force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its worker died: given to another.")
+        ],
+    )
     with get_client(sync_client=True) as client:
         for old in client._client.post("/automations/filter", json={}).json():  # noqa: SLF001 - the client has no call for it
-            if old["name"] in (_ZOMBIES, _AGAIN):
+            if old["name"] in (_ZOMBIES, _AGAIN, _NEVER_BEGUN):
                 client._client.delete(f"/automations/{old['id']}")  # noqa: SLF001
     zombies.create()
     again.create()
+    never_begun.create()

@@ -29,7 +29,7 @@ _ATTEMPTS, _SECONDS_BETWEEN_ATTEMPTS = 5, 10.0
 
 
 def run_deployments(
-    deployment: str, runs: Mapping[str, dict[str, Any]], on_end: Callable[[str, FlowRun], None] | None = None
+    deployment: str, title: str, runs: Mapping[str, dict[str, Any]], on_end: Callable[[str, FlowRun], None] | None = None
 ) -> dict[str, FlowRun]:
     """Start a run of ``deployment`` for each entry of ``runs`` (name -> parameters) and wait for all.
 
@@ -37,13 +37,14 @@ def run_deployments(
 
     Args:
         deployment: ``flow/deployment``.
+        title: what a person sees of each run, before its name: Prefect would make up names like "misty-caterpillar".
         runs: what to start.
         on_end: called with name and run as each one ends.
 
     Returns:
         The runs as they ended, by name.
     """
-    waiting = {_start(deployment, name, parameters): name for name, parameters in runs.items()}
+    waiting = {_start(deployment, title, name, parameters): name for name, parameters in runs.items()}
     ended: dict[str, FlowRun] = {}
     crashed_s: dict[UUID, float] = {}
     pause_s = _FIRST_PAUSE_S
@@ -73,22 +74,22 @@ def failure_of(run: FlowRun) -> str:
     return message.removeprefix("Flow run encountered an exception: ")
 
 
-def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
+def _start(deployment: str, title: str, name: str, parameters: dict[str, Any]) -> UUID:
     """The run that this flow has started before, or a new one; also a new one where that has failed: this is another attempt."""
     key = f"{this_run.id}-{deployment}-{name}"
     for attempt in (key, f"{key}-{datetime.now(UTC).timestamp():.0f}"):
-        started = _ask_for(deployment, parameters, attempt)
+        started = _ask_for(deployment, f"{title} {name}", parameters, attempt)
         if started.state is None or not started.state.is_final() or started.state.is_completed():
             break
     return UUID(str(started.id))
 
 
-def _ask_for(deployment: str, parameters: dict[str, Any], key: str) -> Any:
+def _ask_for(deployment: str, run_name: str, parameters: dict[str, Any], key: str) -> Any:
     """The run with this key, made by the first of these requests that gets through."""
     attempt = 1
     while True:
         try:
-            return run_deployment(deployment, parameters=parameters, timeout=0, tags=[TAG], idempotency_key=key)
+            return run_deployment(deployment, flow_run_name=run_name, parameters=parameters, timeout=0, tags=[TAG], idempotency_key=key)
         except httpx.HTTPError:
             if attempt == _ATTEMPTS:
                 raise

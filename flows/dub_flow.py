@@ -26,6 +26,7 @@ from flows.model_versions import read_history
 from flows.object_store import ObjectUri
 from flows.object_transfer import upload
 from flows.prefect_listener import StageListener, artifact_key
+from flows.results_server import link_to
 from flows.run_watch import watched_run
 from flows.shared_results import restore_results
 from flows.speaker_exchange import fetch_speaker, publish_speaker
@@ -92,7 +93,7 @@ def talkhead_dub(
                 name: {"speaker": share[0].speaker, "rows": [asdict(row) for row in sent[name]], "code": version, "timeout_s": timeout_s}
                 for name, share in shares.items()
             }
-            run_deployments(_SHARE, asked, take)
+            run_deployments(_SHARE, "dubs of", asked, take)
     write_results(workspace, out, list(results.values()))
     table = [{"speaker": r.row.speaker, "out": r.row.out, "result": r.state, "error": r.error or ""} for r in results.values()]
     failed = [r for r in results.values() if r.state == "Failed"]
@@ -125,8 +126,9 @@ def talkhead_dub_share(speaker: str, rows: list[dict[str, str]], code: str | Non
                 state, error = _dub_here(workspace, row, timeout_s, process)
                 table.append({"speaker": row.speaker, "audio": row.audio, "out": row.out, "result": state, "error": error or ""})
                 if state != "Failed":
-                    place = row.out if is_remote(row.out) else Path(row.out).resolve().as_uri()
-                    create_link_artifact(place, link_text=Path(row.out).name, key=artifact_key("dub", speaker, Path(row.out).stem))
+                    place = row.out if is_remote(row.out) else link_to(workspace, Path(row.out))
+                    said, key = Path(row.out).stem, artifact_key("dub", speaker, Path(row.out).stem)
+                    create_link_artifact(place, link_text=Path(row.out).name, key=key, description=f"{speaker} says {said}")
         create_table_artifact(table, key=artifact_key("dubs", speaker), description=f"Dubs of {speaker}")
 
 

@@ -1,5 +1,6 @@
-"""``make up`` and ``make down``: a Prefect server and two workers for this machine, on the loopback interface only.
+"""``make up`` and ``make down``: a Prefect server, a server of reports and dubs, and two workers, on the loopback interface only.
 
+What dies of them is started again (``flows.kept_alive``).
 Everything of theirs lies in ``.talkhead/prefect``; ``prefect.toml`` tells the ``prefect`` command in this folder where the
 server is, and goes away with it.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from typing import Any
 import psutil
 import typer
 
+from flows import results_server
 from flows.child_process import child_environment
 from flows.command_output import run_module
 from flows.workspace import Workspace
@@ -28,7 +31,7 @@ from talkhead_core.errors import TalkheadError
 __all__ = ["down", "up"]
 
 _POOLS = {"control": "8", "machines": "1"}  # runs at once: those that only start others, and those that work
-_PROCESSES = ("control", "machines", "server")  # in the order in which they are stopped
+_PROCESSES = ("control", "machines", "results", "server")  # in the order in which they are stopped
 _PORT = 4200
 _SECONDS_TO_START = 180.0
 _SECONDS_TO_STOP = 15.0
@@ -38,7 +41,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def up(port: int = _PORT) -> None:
-    """Start the server and a worker for each pool, deploy every flow, and return."""
+    """Start the server at ``port`` (reports and dubs at the next one) and a worker for each pool, deploy every flow, and return."""
     workspace = Workspace.here()
     with workspace.locked("server"):
         running = _running(workspace)
@@ -47,17 +50,19 @@ def up(port: int = _PORT) -> None:
             return
         _stop(workspace, running)
         environment = _environment(workspace, port)
-        if _healthy(port):
-            raise TalkheadError(f"port {port} is taken by another server; choose one with PORT=...")
+        for taken in (number for number in (port, port + 1) if _is_taken(number)):
+            raise TalkheadError(f"port {taken} is taken by another server; choose one with PORT=... (reports and dubs take the next one)")
         processes: dict[str, Any] = {"port": port}
         try:
-            server = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
+            server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
             processes["server"] = _start(workspace, "server", server, environment)
+            processes["results"] = _start(workspace, "results", ["flows.results_server", str(port + 1)], environment)
             _wait_until_healthy(workspace, port, int(processes["server"]["pid"]))
             _python(workspace, ["-m", "flows.server_setup"], environment)
             _python(workspace, ["-m", "prefect", "--no-prompt", "deploy", "--all"], environment)
             for pool, limit in _POOLS.items():
-                processes[pool] = _start(workspace, pool, ["worker", "start", "--pool", pool, "--limit", limit], environment)
+                worker = ["prefect", "worker", "start", "--pool", pool, "--limit", limit, "--name", f"{pool} on this machine"]
+                processes[pool] = _start(workspace, pool, worker, environment)
         finally:
             write_json(_record(workspace), processes)
         write_text(workspace.root / "prefect.toml", f'[api]\nurl = "{_address(port)}/api"\n')
@@ -90,8 +95,10 @@ def _environment(workspace: Workspace, port: int) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         "DO_NOT_TRACK": "1",
         "TALKHEAD_ROOT": str(workspace.root),
+        results_server.VARIABLE: _address(port + 1),
         "PYTHONPATH": str(workspace.root),
     }
 
@@ -101,7 +108,7 @@ def _start(workspace: Workspace, name: str, arguments: list[str], environment: d
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "prefect", *arguments],
+            [sys.executable, "-m", "flows.kept_alive", *arguments],
             cwd=workspace.root,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -118,6 +125,11 @@ def _python(workspace: Workspace, arguments: list[str], environment: dict[str, s
     if result.returncode != 0:
         lines = (result.stderr or result.stdout).strip().splitlines()
         raise TalkheadError(f"{' '.join(arguments[1:])} failed ({lines[-1] if lines else 'without a message'})")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _healthy(port: int) -> bool:
@@ -155,10 +167,11 @@ def _running(workspace: Workspace) -> dict[str, psutil.Process]:
 def _stop(workspace: Workspace, running: dict[str, psutil.Process]) -> None:
     """The workers first, with the runs they have started, then the server."""
     for process in running.values():
+        kept = process.children()  # told by their keeper: told twice, they would drop everything at once
         family = [process, *process.children(recursive=True)]
         for number in (signal.SIGTERM, signal.SIGKILL):
             for member in family:
-                if member.is_running():
+                if member.is_running() and not (number is signal.SIGTERM and member in kept):
                     os.kill(member.pid, number)
             _, family = psutil.wait_procs(family, timeout=_SECONDS_TO_STOP)
             if not family:

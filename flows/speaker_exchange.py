@@ -20,7 +20,7 @@ from talkhead_core.artifacts import write_text
 from talkhead_core.errors import InputError
 from talkhead_core.speakers import Speaker, check_speaker_name, read_speakers, registered_speaker, write_speakers
 
-__all__ = ["fetch_speaker", "publish_speaker", "shared_objects", "withdraw_speaker"]
+__all__ = ["fetch_speaker", "publish_report", "publish_speaker", "shared_objects", "withdraw_speaker"]
 
 # every DVC command first resolves the stages of all registered speakers, 0.035 s each: a machine knows only its latest
 _MOST_SPEAKERS = 8
@@ -77,6 +77,20 @@ def fetch_speaker(workspace: Workspace, name: str) -> None:
         write_speakers(workspace.speakers, dict([*others[1 - _MOST_SPEAKERS :], (name, speaker)]))
 
 
+def publish_report(workspace: Workspace, name: str) -> ObjectUri | None:
+    """Put the report on ``name`` where people find it by name, in the shared store; None without one.
+
+    Raises:
+        TalkheadError: the store refuses.
+    """
+    shared = shared_store(workspace)
+    if shared is None:
+        return None
+    uri = shared.address / "reports" / name / "report.html"
+    upload(shared.store, workspace.stage_folder(name, "report") / "report.html", uri)
+    return uri
+
+
 def shared_objects(workspace: Workspace, name: str) -> list[ObjectUri]:
     """What the shared store holds under this speaker's name, beside DVC's own objects.
 
@@ -86,7 +100,7 @@ def shared_objects(workspace: Workspace, name: str) -> list[ObjectUri]:
     shared = shared_store(workspace)
     if shared is None:
         return []
-    places = (shared.speakers / name, shared.runs / name, shared.address / "dubs" / name)
+    places = (shared.speakers / name, shared.runs / name, shared.address / "dubs" / name, shared.address / "reports" / name)
     return [info.uri for place in places for info in shared.store.list(place)]
 
 

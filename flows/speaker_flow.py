@@ -21,12 +21,13 @@ _RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)  # one works, others wait for
 
 
 @flow(name="talkhead-speaker", flow_run_name="speaker {speaker}", task_runner=_RUNNER, persist_result=False)
-def talkhead_speaker(speaker: str, code: str | None = None) -> None:
+def talkhead_speaker(speaker: str, code: str | None = None, up_to_date: bool = False) -> None:
     """Bring every stage of ``speaker`` up to date on this machine.
 
     Args:
         speaker: a registered speaker.
         code: the version of the code that is asked for; None: whatever this machine has.
+        up_to_date: DVC has already said that no stage would run here: they are told as they are.
     """
     workspace = Workspace.here()
     check_speaker_name(speaker)
@@ -38,7 +39,7 @@ def talkhead_speaker(speaker: str, code: str | None = None) -> None:
         shared = SharedCache(workspace, speaker)
         shared.fetch()
         try:
-            rows = run_graph(workspace, speaker, shared)
+            rows = run_graph(workspace, speaker, shared, up_to_date=up_to_date)
         finally:
             shared.finish()
         publish_results(workspace, speaker, rows)

@@ -15,10 +15,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
+from flows.dvc_commands import Dvc
 from flows.dvc_locks import kept_dvc_lock
 from flows.gpu_slots import gpu_slot
 from flows.prefect_listener import StageListener, artifact_key
+from flows.results_server import link_to
 from flows.shared_cache import SharedCache
+from flows.speaker_exchange import publish_report
 from flows.stage_graph import StageNode, read_stage_graph
 from flows.stage_runs import Outcome, StageFailedError, reproduce
 from flows.stage_status import speaker_status
@@ -40,37 +43,54 @@ async def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=_RETRY_DELAY_S)
-def run_stage(speaker: str, stage: str, up_to_date: bool, node: StageNode, shared: SharedCache) -> State[Any]:
+def run_stage(speaker: str, stage: str, node: StageNode, shared: SharedCache, dvc: Dvc | None) -> State[Any]:
     """Run one stage of one speaker through DVC.
 
     Args:
         speaker: a registered speaker.
         stage: the stage's name.
-        up_to_date: DVC has already said that neither it nor anything before it would run.
         node: the stage as ``dvc.yaml`` describes it.
         shared: where other machines find what it writes.
+        dvc: what runs it; None: DVC has already said that neither it nor anything before it would run.
     """
-    if up_to_date:
+    if dvc is None:
         return Completed(name=Outcome.UNCHANGED)
     with StageListener(stage, speaker) as listener, _ONE_AT_A_TIME, gpu_slot(needed=node.kind == "gpu"):
         pull = shared.available
-        for event in reproduce(Workspace.here(), speaker, [stage], alone=True, pull=pull, timeout_s=node.timeout_s):
+        for event in reproduce(Workspace.here(), speaker, [stage], alone=True, pull=pull, timeout_s=node.timeout_s, dvc=dvc):
             listener(event)
     if listener.outcome is Outcome.RAN:
         shared.push_later(f"{stage}@{speaker}")
     return Completed(name=listener.outcome)
 
 
-def run_graph(workspace: Workspace, speaker: str, shared: SharedCache) -> list[dict[str, Any]]:
+def run_graph(workspace: Workspace, speaker: str, shared: SharedCache, *, up_to_date: bool = False) -> list[dict[str, Any]]:
     """Submit a task per stage, each after those it depends on, and wait; returns a row per stage.
+
+    Args:
+        workspace: where.
+        speaker: a registered speaker.
+        shared: where other machines find what the stages write.
+        up_to_date: DVC has already said so of every stage.
 
     Raises:
         StageFailedError: a stage failed; those that do not depend on it have ended.
     """
-    with kept_dvc_lock(workspace):
-        current = {row.stage: row.up_to_date for row in speaker_status(workspace, speaker)}
+    nodes = read_stage_graph(workspace.root)
+    stale: set[str] = set()
+    if not up_to_date:
+        with kept_dvc_lock(workspace):
+            stale = {row.stage for row in speaker_status(workspace, speaker) if not row.up_to_date}
+    if not stale:
+        return _run_tasks(speaker, nodes, {}, shared)
+    with Dvc(workspace) as dvc:
+        return _run_tasks(speaker, nodes, dict.fromkeys(stale, dvc), shared)
+
+
+def _run_tasks(speaker: str, nodes: list[StageNode], dvcs: dict[str, Dvc], shared: SharedCache) -> list[dict[str, Any]]:
+    """Submit and wait; ``dvcs`` has what runs each stage that is not up to date."""
     futures: dict[str, PrefectFuture[Any]] = {}
-    for node in read_stage_graph(workspace.root):
+    for node in nodes:
         stage_task: Any = run_stage.with_options(
             name=node.name,
             description=node.description,
@@ -79,7 +99,7 @@ def run_graph(workspace: Workspace, speaker: str, shared: SharedCache) -> list[d
             retry_condition_fn=worth_retrying,
         )
         before = [futures[name] for name in node.upstream]
-        futures[node.name] = stage_task.submit(speaker, node.name, current[node.name], node, shared, wait_for=before)
+        futures[node.name] = stage_task.submit(speaker, node.name, node, shared, dvcs.get(node.name), wait_for=before)
     for future in futures.values():
         future.wait()
     rows = [{"stage": name, "state": future.state.name} for name, future in futures.items()]
@@ -99,9 +119,13 @@ def publish_results(workspace: Workspace, speaker: str, rows: list[dict[str, Any
     if figures:
         create_table_artifact(figures, key=artifact_key("metrics", speaker), description=f"Held-out frames of {speaker}, {_PROTOCOL}")
     report = workspace.stage_folder(speaker, "report") / "report.html"
-    create_link_artifact(report.as_uri(), link_text=f"report of {speaker}", key=artifact_key("report", speaker))
+    published, place, key = publish_report(workspace, speaker), link_to(workspace, report), artifact_key("report", speaker)
+    if published is not None and place.startswith("file:"):  # nobody else has this machine's disk
+        place = str(published)
+    create_link_artifact(place, link_text=f"report of {speaker}", key=key, description=f"How good {speaker} is, to look at and listen to")
     for video in sorted((workspace.root / "out" / speaker).glob("*.mp4")):
-        create_link_artifact(video.as_uri(), link_text=video.name, key=artifact_key("dub", speaker))
+        place, key = link_to(workspace, video), artifact_key("dub", speaker)
+        create_link_artifact(place, link_text=video.name, key=key, description=f"{speaker} says {video.stem}")
 
 
 def _figures(metrics: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from talkhead_core.speakers import read_yaml
 
-__all__ = ["StageNode", "read_stage_graph"]
+__all__ = ["StageNode", "last_stages", "read_stage_graph"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,18 @@ def read_stage_graph(root: Path) -> list[StageNode]:
     if any(order.index(earlier) > order.index(name) for name, node in nodes.items() for earlier in node.upstream):
         order = list(TopologicalSorter({name: node.upstream for name, node in nodes.items()}).static_order())
     return [nodes[name] for name in order]
+
+
+def last_stages(nodes: Sequence[StageNode], names: Iterable[str]) -> list[str]:
+    """Those of ``names`` that come before no other of them: whoever asks DVC for these and what they depend on asks for all.
+
+    Each further target costs DVC as much time as a stage that is up to date.
+    """
+    wanted, before = list(names), set()
+    for node in reversed(nodes):
+        if node.name in before or node.name in wanted:
+            before |= set(node.upstream)
+    return [name for name in wanted if name not in before]
 
 
 def _outputs(definition: dict[str, Any]) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from flows.child_process import end_group, started
+from flows.dvc_commands import Dvc
 from flows.dvc_locks import kept_dvc_lock, release_dead_holders
 from flows.free_space import check_free_space
+from flows.stage_graph import last_stages, read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
 
@@ -82,6 +84,7 @@ def reproduce(
     alone: bool = False,
     pull: bool = False,
     timeout_s: float | None = None,
+    dvc: Dvc | None = None,
 ) -> Iterator[StageEvent]:
     """Bring ``stages`` of ``speaker`` up to date, with all that they depend on.
 
@@ -93,6 +96,7 @@ def reproduce(
         pull: take what another machine has made from the DVC remote instead of running it again, as far as its runs are known
             here (``SharedCache.fetch``).
         timeout_s: end it all after so long; None: never.
+        dvc: one that is loaded already; None: one of its own.
 
     Raises:
         StageFailedError: a stage failed; what it wrote before is kept, and its log is named.
@@ -100,38 +104,36 @@ def reproduce(
     """
     release_dead_holders(workspace)
     options = [*(["--single-item"] if alone else []), *(["--pull"] if pull else [])]
-    dvc = [sys.executable, "-m", "flows.dvc_with_fetched_runs"] if pull else ["dvc"]
-    command = [*dvc, "--wait-for-lock", "repro", *options, *(f"{stage}@{speaker}" for stage in stages)]
+    targets = stages if alone else last_stages(read_stage_graph(workspace.root), stages)
+    arguments = ["--wait-for-lock", "repro", *options, *(f"{stage}@{speaker}" for stage in targets)]
     with ExitStack() as stack:
         stack.enter_context(kept_dvc_lock(workspace))
         check_free_space(workspace, speaker, stages)
-        process = stack.enter_context(started(command, workspace.root))
+        command = stack.enter_context((dvc or stack.enter_context(Dvc(workspace))).command(arguments))
         transcript = stack.enter_context(_Transcript(workspace, speaker))
-        assert process.stdout is not None
-        with deadline(process, timeout_s) as late:
-            for line in process.stdout:
-                yield from transcript.read(line.rstrip("\n"))
-            code = process.wait()
+        with deadline(command.end, timeout_s) as late:
+            for line in command:
+                yield from transcript.read(line)
         if late.is_set():
             raise StageFailedError(f"{'/'.join(stages)}: stopped after {timeout_s:.0f} s, the most that it may take", worth_retrying=True)
-        if code != 0:
-            raise StageFailedError(transcript.failure(code), worth_retrying=transcript.stopped_unexpectedly)
+        if command.code:
+            raise StageFailedError(transcript.failure(command.code), worth_retrying=transcript.stopped_unexpectedly)
         yield from transcript.end()
 
 
 @contextmanager
-def deadline(process: Any, seconds: float | None) -> Iterator[threading.Event]:
-    """End the process group when the block takes longer; the event says whether that came to pass."""
+def deadline(end: Callable[[], None], seconds: float | None) -> Iterator[threading.Event]:
+    """Call ``end`` when the block takes longer; the event says whether that came to pass."""
     late = threading.Event()
     if seconds is None:
         yield late
         return
 
-    def end() -> None:
+    def too_late() -> None:
         late.set()
-        end_group(process)
+        end()
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, too_late)
     timer.daemon = True
     timer.start()
     try:
@@ -174,7 +176,9 @@ def run_task(
     """
     show(StageEvent(stage=task))
     lines: list[str] = []
-    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process, deadline(process, timeout_s) as late:
+    with ExitStack() as stack:
+        process = stack.enter_context(started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root))
+        late = stack.enter_context(deadline(lambda: end_group(process), timeout_s))
         assert process.stdout is not None
         for line in process.stdout:
             event = told_by(task, line.rstrip("\n"))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flows.child_process import child_environment
 from flows.dvc_locks import release_dead_holders
-from flows.stage_graph import read_stage_graph
+from flows.stage_graph import StageNode, last_stages, read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
 from talkhead_core.speakers import registered_speaker
 
-__all__ = ["StageStatus", "speaker_status"]
+__all__ = ["StageStatus", "speaker_status", "speakers_up_to_date"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,28 @@ def speaker_status(workspace: Workspace, speaker: str) -> list[StageStatus]:
     Raises:
         TalkheadError: the speaker is not registered, or DVC cannot tell.
     """
-    registered_speaker(workspace.speakers, speaker)
+    return _statuses(workspace, [speaker])[speaker]
+
+
+def speakers_up_to_date(workspace: Workspace, speakers: Sequence[str]) -> list[str]:
+    """Those of ``speakers`` of whom no stage would run; DVC is asked once for all.
+
+    Raises:
+        TalkheadError: a speaker is not registered, or DVC cannot tell.
+    """
+    return [name for name, rows in _statuses(workspace, speakers).items() if all(row.up_to_date for row in rows)]
+
+
+def _statuses(workspace: Workspace, speakers: Sequence[str]) -> dict[str, list[StageStatus]]:
+    for speaker in speakers:
+        registered_speaker(workspace.speakers, speaker)
     nodes = read_stage_graph(workspace.root)
-    changes = _dvc_status(workspace, [f"{node.name}@{speaker}" for node in nodes])
+    last = last_stages(nodes, [node.name for node in nodes])
+    changes = _dvc_status(workspace, [f"{name}@{speaker}" for speaker in speakers for name in last])
+    return {speaker: _rows(nodes, speaker, changes) for speaker in speakers}
+
+
+def _rows(nodes: list[StageNode], speaker: str, changes: dict[str, list[Any]]) -> list[StageStatus]:
     rows: dict[str, StageStatus] = {}
     for node in nodes:
         own = tuple(_reasons(changes.get(f"{node.name}@{speaker}", [])))
@@ -50,7 +69,7 @@ def speaker_status(workspace: Workspace, speaker: str) -> list[StageStatus]:
 
 def _dvc_status(workspace: Workspace, targets: list[str]) -> dict[str, list[Any]]:
     release_dead_holders(workspace)
-    command = ["dvc", "--wait-for-lock", "status", "--json", *targets]
+    command = ["dvc", "--wait-for-lock", "status", "--json", "--with-deps", *targets]
     result = subprocess.run(command, cwd=workspace.root, env=child_environment(), capture_output=True, text=True, check=False)  # noqa: S603
     if result.returncode != 0:
         errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR: ")]

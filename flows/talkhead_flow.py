@@ -18,11 +18,14 @@ from flows.code_version import code_version
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.deployment_runs import ended_well, failure_of, run_deployments
 from flows.dubbing import dub_if_changed
+from flows.dvc_locks import kept_dvc_lock
 from flows.prefect_listener import StageListener
+from flows.results_server import link_to
 from flows.run_watch import watched_run
 from flows.shared_results import restore_results
 from flows.speaker_exchange import publish_speaker
 from flows.speaker_flow import talkhead_speaker
+from flows.stage_status import speakers_up_to_date
 from flows.workspace import Workspace
 from talkhead_core.errors import TalkheadError
 from talkhead_core.speakers import check_speaker_name, read_speakers, registered_speaker
@@ -54,6 +57,8 @@ def talkhead(speaker: str = DEMO_SPEAKER) -> None:
 def bring_speakers_up_to_date(workspace: Workspace, names: list[str]) -> dict[str, str]:
     """Run ``talkhead-speaker`` for each, on the machines there are, and bring the results here; one that fails leaves others alone.
 
+    Machines are given only what this workspace does not have: a speaker who is up to date here is told as that, here.
+
     Returns:
         Why, by the name of each speaker that failed.
     """
@@ -63,6 +68,8 @@ def bring_speakers_up_to_date(workspace: Workspace, names: list[str]) -> dict[st
         return {}
     logger: Any = get_run_logger()
     failures: dict[str, str] = {}
+    with kept_dvc_lock(workspace):
+        nothing_to_do = speakers_up_to_date(workspace, names)
     for name in names:
         publish_speaker(workspace, name)
 
@@ -78,7 +85,13 @@ def bring_speakers_up_to_date(workspace: Workspace, names: list[str]) -> dict[st
             logger.error("%s: %s", name, failures[name])
 
     version = code_version(workspace)
-    run_deployments("talkhead-speaker/machine", {name: {"speaker": name, "code": version} for name in names}, take)
+    asked = {name: {"speaker": name, "code": version} for name in names if name not in nothing_to_do}
+    run_deployments("talkhead-speaker/machine", "speaker", asked, take)
+    for name in nothing_to_do:
+        try:
+            talkhead_speaker(name, up_to_date=True)
+        except TalkheadError as error:
+            failures[name] = " ".join(str(error).split())
     rows = [{"speaker": name, "result": failures.get(name, "ok")} for name in names]
     create_table_artifact(rows, key="speakers", description=f"{len(names) - len(failures)} of {len(names)} speakers are up to date")
     return failures
@@ -111,7 +124,8 @@ def dub_demo() -> State[Any]:
     video = workspace.root / "out" / DEMO_SPEAKER / f"{speech.stem}.mp4"
     with StageListener("dub", DEMO_SPEAKER) as listener:
         dub_if_changed(workspace, DEMO_SPEAKER, speech, video, listener)
-    create_link_artifact(video.as_uri(), link_text=video.name, key=f"dub-{DEMO_SPEAKER}")
+    place, said = link_to(workspace, video), f"{DEMO_SPEAKER} says {speech.stem}"
+    create_link_artifact(place, link_text=video.name, key=f"dub-{DEMO_SPEAKER}", description=said)
     return Completed(name=listener.outcome)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from flows.crash_policy import TAG
 from flows.gpu_slots import limit_name
 from flows.model_versions import read_history
 from flows.run_watch import MOST_RESCHEDULES
@@ -24,14 +29,15 @@ from tests.prefect_server import ask, run_deployment, server_up, task_states, wa
 from tests.toy_workspace import REPOSITORY, add_speaker, ran, set_parameter
 
 STAGES = [node.name for node in read_stage_graph(REPOSITORY)]
-CRON_FOLDER = "nothing-comes-here"
+CRON_FOLDER, TAKEN_FOLDER = "nothing-comes-here", "nor-here"
+SECONDS_TO_BEGIN = 45
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A toy workspace with server and workers up, and a cron schedule two minutes ahead beside the nightly one."""
+    """A toy workspace with server and workers up, a cron schedule two minutes ahead, and a run that nobody begins."""
     with server_up(tmp_path_factory.mktemp("deployment")) as (root, api):
         deployment = ask(api, "deployments/filter", flows={"name": {"any_": ["talkhead-retrain"]}})[0]
         soon = datetime.now(UTC) + timedelta(minutes=2)
@@ -41,6 +47,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
             f"deployments/{deployment['id']}/schedules",
             [{"schedule": schedule, "active": True, "parameters": {"incoming": CRON_FOLDER}}],
         )
+        code = f"from flows.crash_policy import set_automations; set_automations(seconds_to_begin={SECONDS_TO_BEGIN})"
+        environment = {**without_prefect(), "PREFECT_API_URL": api}
+        subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, capture_output=True)
+        taken = {"type": "PENDING", "name": "Submitting"}
+        ask(api, f"deployments/{deployment['id']}/create_flow_run", state=taken, parameters={"incoming": TAKEN_FOLDER}, tags=[TAG])
         yield root, api
 
 
@@ -73,6 +84,26 @@ def test_only_what_changed_runs_and_unknown_speakers_fail_by_name(served: tuple[
     assert "'nobody' is not registered" in str(failed[0]["state"])
 
 
+def test_graph_that_is_up_to_date_is_given_to_no_machine(served: tuple[Path, str]) -> None:
+    root, api = served
+    before = _runs(api, "speaker demo")
+    assert "finished successfully" in run_deployment(root, "talkhead/full", speaker="demo")
+    last = [run for run in _runs(api, "speaker demo") if run["id"] not in {run["id"] for run in before}]
+    assert [(run["deployment_id"], run["state_name"]) for run in last] == [(None, "Completed")]
+    rows = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [last[0]["id"]]}})
+    assert {row["name"]: row["state_name"] for row in rows} == dict.fromkeys(STAGES, "Unchanged") and ran(root) == []
+
+
+def test_worker_that_dies_is_started_again(served: tuple[Path, str]) -> None:
+    root, _ = served
+    keeper = psutil.Process(json.loads((root / ".talkhead/server.json").read_text())["control"]["pid"])
+    wait_for(lambda: time.time() - keeper.children()[0].create_time() > 25)  # what has never worked for long is not started again
+    (worker,) = keeper.children()
+    worker.kill()
+    assert wait_for(lambda: [child for child in keeper.children() if child != worker])
+    assert "Failed" in run_deployment(root, "talkhead/full", speaker="nobody")
+
+
 def test_server_listens_on_the_loopback_only(served: tuple[Path, str]) -> None:
     _, api = served
     port = int(api.split(":")[2].split("/")[0])
@@ -84,7 +115,7 @@ def test_server_knows_pools_automations_and_gpu(served: tuple[Path, str]) -> Non
     _, api = served
     assert {pool["name"] for pool in ask(api, "work_pools/filter")} >= {"control", "machines"}
     names = [automation["name"] for automation in ask(api, "automations/filter")]
-    assert sum(name.startswith("talkhead: ") for name in names) == len(set(names)) == 3, names
+    assert sum(name.startswith("talkhead: ") for name in names) == len(set(names)) == 4, names
     limits = {limit["name"]: limit["limit"] for limit in ask(api, "v2/concurrency_limits/filter")}
     assert limits[limit_name()] == 1
 
@@ -198,6 +229,19 @@ def test_cron_schedule_fires(served: tuple[Path, str]) -> None:
     _, api = served
     run = wait_for(lambda: next((run for run in _runs(api, f"retrain from {CRON_FOLDER}") if run["state_type"] == "COMPLETED"), None))
     assert run["auto_scheduled"] and run["created_by"]["type"] == "SCHEDULE"
+
+
+def test_run_whose_worker_died_before_it_began_is_given_to_another(served: tuple[Path, str]) -> None:
+    """It was taken when the server came up, by nobody."""
+    _, api = served
+    run = wait_for(lambda: next((run for run in _runs(api, f"retrain from {TAKEN_FOLDER}") if run["state_type"] == "COMPLETED"), None))
+    states = [state["name"] for state in _states(api, run["id"])]
+    assert states[:2] == ["Submitting", "AwaitingRetry"] and states.count("Running") == 1
+
+
+def _states(api: str, run: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{api}/flow_run_states/?flow_run_id={run}", timeout=30) as answer:
+        return sorted(json.load(answer), key=lambda state: str(state["timestamp"]))
 
 
 def _process(root: Path, word: str) -> psutil.Process:

@@ -15,9 +15,9 @@ from dvc.repo import Repo
 
 from flows.child_process import child_environment
 from flows.dvc_locks import release_dead_holders
-from flows.stage_graph import read_stage_graph
+from flows.stage_graph import last_stages, read_stage_graph
 from flows.stage_runs import Outcome, StageFailedError, reproduce
-from flows.stage_status import speaker_status
+from flows.stage_status import speaker_status, speakers_up_to_date
 from flows.workspace import Workspace
 from tests.toy_workspace import REPOSITORY, add_speaker, make_toy_workspace, ran, set_parameter, talkhead
 
@@ -61,11 +61,17 @@ def test_second_run_runs_nothing_and_status_is_clean(finished: Path) -> None:
     assert all(row.up_to_date for row in speaker_status(Workspace(finished), "ada"))
 
 
+def test_stages_that_bring_all_others_with_them() -> None:
+    nodes = read_stage_graph(REPOSITORY)
+    assert last_stages(nodes, STAGES) == ["report"]
+    assert last_stages(nodes, ["denoise", "ingest", "landmarks"]) == ["denoise", "landmarks"]
+
+
 @pytest.mark.parametrize("stage", ["segment", "train_fine"])
 def test_one_parameter_reruns_only_what_depends_on_it(finished: Path, stage: str) -> None:
     set_parameter(finished, stage, "x", f"changed for {stage}")
     stale = {row.stage for row in speaker_status(Workspace(finished), "ada") if not row.up_to_date}
-    assert stale == _descendants(stage)
+    assert stale == _descendants(stage) and speakers_up_to_date(Workspace(finished), ["ada"]) == []
     _outcomes(finished, "ada", STAGES)
     assert set(ran(finished)) == {f"{name}@ada" for name in _descendants(stage)}
     set_parameter(finished, stage, "x", 1)

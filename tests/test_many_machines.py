@@ -31,16 +31,19 @@ def _watch(*runs: StageRun) -> StageWatch:
 
 
 def _server(tasks: list[dict[str, Any]]) -> Callable[..., Any]:
-    return lambda path, **body: tasks if path.startswith("task_runs") else [{"total_run_time": 4.0}]
+    return lambda path, **body: tasks
+
+
+_NOTHING_TO_DO = {"total_run_time": 4.0, "created": _at(50.0), "end_time": _at(56.0)}
 
 
 def test_a_task_counts_from_the_end_of_the_one_before_it() -> None:
     """Both were ready at 100; the second waited for the first, and that is no overhead of its own."""
     watch = _watch(StageRun("m1", "landmarks", "s1", 101.0, 109.0), StageRun("m1", "segment", "s1", 111.5, 118.0))
     tasks = [_task("landmarks", 100, 110), _task("segment", 100, 120), _task("report", 120, 121, "Unchanged")]
-    figures = timings(_server(tasks), watch, ["s1"])
+    figures = timings(_server(tasks), watch, ["s1"], _NOTHING_TO_DO)
     assert figures["overhead_per_stage_s"] == {"median": 3.5, "largest": 3.5, "measured": 2}
-    assert (figures["up_to_date_graph_s"], figures["own_work_s"]) == (4.0, 14.5)
+    assert (figures["up_to_date_graph_s"], figures["up_to_date_graph_from_request_s"], figures["own_work_s"]) == (4.0, 6.0, 14.5)
     assert figures["load"] == {"mean": 2.0, "largest": 3.0}
 
 
@@ -101,9 +104,9 @@ def test_takeover_is_told_step_by_step() -> None:
 def test_the_table_says_what_was_broken() -> None:
     watch, tasks = _once()
     tasks.pop()
-    figures = {**timings(_server(tasks), watch, ["s1"]), **kept_promises(_server(tasks), watch, ["s1"], set(), 1)}
+    figures = {**timings(_server(tasks), watch, ["s1"], _NOTHING_TO_DO), **kept_promises(_server(tasks), watch, ["s1"], set(), 1)}
     figures |= {"machines": 1, "speakers": 1, "dubs": 2, "training_wall_s": 7.5, "dubs_wall_s": 3.0}
-    figures["measured_on"] = {"processor": "any", "cores": 2}
+    figures |= {"measured_on": {"processor": "any", "cores": 2}, "up_to_date_graph_cpu_s": 2.0}
     page = tables({"toy": figures})
     assert "| nothing was lost | no: report@s1 ended as {} |" in page and "| no two stages of a speaker worked at once | yes |" in page
     assert "| training, s | 7.5 | not run |" in page and "load 2.0 in the mean, 3.0 at most" in page

@@ -20,7 +20,7 @@ from flows.object_store import ObjectStore, ObjectStoreConfig, ObjectUri
 from flows.object_transfer import upload
 from flows.shared_cache import SharedCache
 from flows.shared_results import restore_results
-from flows.speaker_exchange import fetch_speaker, publish_speaker, shared_objects
+from flows.speaker_exchange import fetch_speaker, publish_report, publish_speaker, shared_objects
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import Outcome, reproduce
 from flows.store_settings import object_store, shared_store
@@ -99,6 +99,9 @@ def test_results_come_to_the_control_workspace_without_running(clones: tuple[Wor
     for name in ("report/report.html", "train_torso/model.safetensors"):
         assert (control.root / "data/ada" / name).read_bytes() == (machine.root / "data/ada" / name).read_bytes()
     assert restore_results(control, "ada") is Outcome.UNCHANGED
+    published = publish_report(machine, "ada")
+    assert published is not None and str(published) == f"{ADDRESS}/reports/ada/report.html"
+    assert object_store(control).read(published) == (machine.root / "data/ada/report/report.html").read_bytes()
 
 
 def test_plain_dvc_finds_the_results_too(clones: tuple[Workspace, Workspace], endpoint: str, tmp_path: Path) -> None:
@@ -269,7 +272,8 @@ def test_forgotten_speaker_is_gone_from_the_store_too(clones: tuple[Workspace, W
     gone = json.loads(result.stdout)
     assert {str(here), str(there)} < set(gone["objects"]["delivered"]) and gone["changed"] == [str(replaced)]
     assert [info.uri for info in store.list(published)] == [replaced], "of what was published, only what is not hers is left"
-    assert shared_objects(control, "ada") == [] and list(store.list(shared.address / "delivered")) == []
+    assert shared_objects(control, "ada") == []
+    assert list(store.list(shared.address / "delivered")) == list(store.list(shared.address / "reports")) == []
     left = {info.uri.key for info in shared.store.list(shared.dvc)}
     assert left == set(), "nothing of the only speaker is left in DVC's remote"
     fresh = Workspace(make_toy_workspace(tmp_path))

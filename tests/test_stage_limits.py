@@ -110,7 +110,7 @@ pathlib.Path(sys.argv[1]).write_text("works on")
 @pytest.mark.parametrize(
     ("before", "ask"),
     [
-        ("from flows.child_process import _end_with_parent; ask = _end_with_parent()", "ask()"),
+        ("from flows.child_process import end_with_parent; ask = end_with_parent()", "ask()"),
         ("from tasks.stage import _die_with_parent", "_die_with_parent()"),
         pytest.param("", "", id="nobody asks"),
     ],
