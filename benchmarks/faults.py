@@ -1,6 +1,6 @@
 """Faults at random moments of a run and between runs; then the same command again, which must end as if nothing had happened.
 
-    python -m benchmarks.faults --count 200 [--in-a-row 4] [--seed 0] [--real] [--results FILE.json]
+    python -m benchmarks.faults --count 200 [--in-a-row 4] [--seed 0] [--real | --flow] [--minutes M] [--results FILE.json]
 
 Faults strike several in a row: a copy of a workspace in which some of the stages have run is spoiled, run and killed, run and killed
 again, and only then left alone. Survived means: the next `talkhead run` ends well, every artifact is byte for byte that of an
@@ -8,7 +8,10 @@ undisturbed run, `dvc status` is clean, no process and no half-written file is l
 runs, because they hold times or signatures, are named and only have to be there.
 
 The graph, DVC and the command line are the real ones. Without ``--real`` the stages are small stand-ins that hash what they read;
-with it they are the real stages at the smoke profile, on the demo speaker.
+with it they are the real stages at the smoke profile, on the demo speaker. With ``--flow`` the stand-ins run in a Prefect flow, and
+flow, worker and server are killed (``benchmarks.flow_faults``).
+
+The same command goes on where one that was stopped, or ran for its ``--minutes``, left off; other counts or seeds begin anew.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ import psutil
 
 from benchmarks.document_section import write_section
 from benchmarks.fault_kinds import FAULTS, LONGEST_RUN_S, MISSED, NOTHING, Subject, needs_results, talkhead_run
+from benchmarks.flow_faults import FLOW_FAULTS, LATE_STAGES, SPEAKER, served_speaker, strike_flow
 from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
 from flows.child_process import child_environment
@@ -42,6 +47,11 @@ from tests.toy_workspace import add_speaker, make_toy_workspace
 __all__ = ["FAULTS", "Outcome", "Subject", "strike"]
 
 _ALL_STAGES = 15
+_TITLES = {
+    "stand-ins": "stand-ins for the stages",
+    "real": "the real stages, smoke profile",
+    "flow": "stand-ins for the stages in a Prefect flow",
+}
 RESULTS = REPOSITORY / "benchmarks" / "results" / "faults.json"
 DOCUMENT = REPOSITORY / "docs" / "faults.md"
 
@@ -167,7 +177,7 @@ def tables(results: dict[str, Any]) -> str:
         survived = sum(well for _, _, well in struck)
         lines += [f"### {title}: {survived} of {len(struck)} survived, in {len(run['outcomes'])} rows (seed {run['seed']})", ""]
         lines += ["| fault | tried | survived | such as |", "|---|---|---|---|"]
-        for kind in FAULTS:
+        for kind in {**FAULTS, **FLOW_FAULTS}:
             tried = [(detail, well) for name, detail, well in struck if name == kind]
             if tried:
                 lines.append(f"| {kind} | {len(tried)} | {sum(well for _, well in tried)} | {tried[0][0][:90].replace('|', '/')} |")
@@ -179,32 +189,57 @@ def tables(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _strike_stages(arguments: argparse.Namespace, folder: Path, run: dict[str, Any]) -> Iterator[Outcome]:
+    """The rows that have not been tried yet."""
+    rows = rows_of(list(FAULTS), arguments.count, arguments.in_a_row, arguments.seed)
+    subject = (real_stages if arguments.real else stand_ins)(folder, [0, 5, 9, 12, 15])
+    run["unstable"] = sorted(subject.unstable)
+    for number in range(len(run["outcomes"]), len(rows)):
+        yield strike(subject, rows[number], arguments.seed + number, folder / "struck")
+
+
+def _strike_flows(arguments: argparse.Namespace, folder: Path, run: dict[str, Any]) -> Iterator[Outcome]:
+    """One fault after another on one server; each is followed by a run from the command line, which must find nothing amiss."""
+    kinds = rows_of(list(FLOW_FAULTS), arguments.count, 1, arguments.seed)
+    with served_speaker(folder) as served:
+        reference = digests(served.root, SPEAKER)
+        subject = Subject(prepared={}, reference=reference, unstable=frozenset(), speaker=SPEAKER)
+        for number in range(len(run["outcomes"]), len(kinds)):
+            kind, seed = kinds[number], arguments.seed + number
+            detail, problems = strike_flow(served, kind, random.Random(f"{kind} {seed}"))
+            if talkhead_run(served.root, SPEAKER, {}, stderr=subprocess.DEVNULL).wait(LONGEST_RUN_S) != 0:
+                problems.append("the next run failed")
+            problems += differences(served.root, subject)
+            before = len(served.stages) - LATE_STAGES
+            yield Outcome(kind=kind, seed=seed, stages_before=before, details=[detail], disturbed_code=None, problems=problems)
+
+
 def main() -> None:
     """Try many faults, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--in-a-row", type=int, default=4, help="how many faults strike one workspace before it is left alone")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--real", action="store_true")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--real", action="store_true", help="the real stages")
+    kind.add_argument("--flow", action="store_true", help="stand-ins in a Prefect flow")
     parser.add_argument("--minutes", type=float, default=600.0, help="stop early")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    results: dict[str, Any] = {"runs": {}}
-    if arguments.results.exists():
-        results = read_json(arguments.results)
+    results: dict[str, Any] = read_json(arguments.results) if arguments.results.exists() else {"runs": {}}
+    title = _TITLES["real" if arguments.real else "flow" if arguments.flow else "stand-ins"]
+    asked = {"seed": arguments.seed, "count": arguments.count, "in_a_row": arguments.in_a_row}
+    run = results["runs"].get(title)
+    if run is None or any(run.get(name) != value for name, value in asked.items()):
+        run = results["runs"][title] = {**asked, "outcomes": [], "unstable": [], "machine": describe_machine()}
     deadline = time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
-        folder = Path(name)
-        subject = (real_stages if arguments.real else stand_ins)(folder, [0, 5, 9, 12, 15])
-        run = {"seed": arguments.seed, "outcomes": [], "unstable": sorted(subject.unstable), "machine": describe_machine()}
-        results["runs"]["the real stages, smoke profile" if arguments.real else "stand-ins for the stages"] = run
-        for number, kind in enumerate(rows_of(list(FAULTS), arguments.count, arguments.in_a_row, arguments.seed)):
+        for outcome in (_strike_flows if arguments.flow else _strike_stages)(arguments, Path(name), run):
+            run["outcomes"].append(asdict(outcome))
+            print(f"{len(run['outcomes']):>4} {outcome.kind}: {'; '.join(outcome.details)}: {outcome.problems or 'survived'}", flush=True)
+            write_json(arguments.results, results)
             if time.monotonic() > deadline:
                 break
-            outcome = strike(subject, kind, arguments.seed + number, folder / "struck")
-            run["outcomes"].append(asdict(outcome))
-            print(f"{number + 1:>4} {outcome.kind}: {'; '.join(outcome.details)}: {outcome.problems or 'survived'}", flush=True)
-            write_json(arguments.results, results)
     if DOCUMENT.exists() and arguments.results == RESULTS:
         write_section(DOCUMENT, tables(results))
 

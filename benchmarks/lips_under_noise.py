@@ -24,7 +24,8 @@ from benchmarks.noisy_speech import noises_in, with_noise
 from talkhead_core.artifacts import read_arrays, read_json, write_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
 from talkhead_core.audio.features import SpeechFeaturesConfig, create_features
-from talkhead_core.audio.features.normalisation import TrainingStatistics, driving_features
+from talkhead_core.audio.features.driving_features import driving_features
+from talkhead_core.audio.features.normalisation import TrainingStatistics
 from talkhead_core.media.audio_file import read_audio
 from talkhead_core.metrics.landmark_scores import landmark_columns
 from talkhead_core.metrics.lip_sync import LMD_SIZE_PX

@@ -2,11 +2,12 @@
 
     python -m benchmarks.soak --workspace DIR --speaker NAME --audio SPEECH.wav [--dubs 200] [--minutes 60]
 
-``DIR`` is a workspace with a trained speaker. The batch goes through `talkhead dub --manifest`, the long dub through
-`python -m tasks.dub`, with the speech repeated to the length asked for. Every second the memory, the open files and the processes of
-the whole family, and the temporary files, are noted. The verdict is one of slopes (Theil-Sen, after the first quarter, in which things
-are loaded): flat means that the rest of the run added less than a tenth, or less than two (files, processes, MiB). Leaked means: a
-process or a temporary file is left at the end. Writes ``benchmarks/results/soak.json`` and ``docs/soak.md`` with its plot.
+``--dubs 0`` and ``--minutes 0`` leave what was measured before as it is. ``DIR`` is a workspace with a trained speaker. The batch
+goes through `talkhead dub --manifest`, the long dub through `python -m tasks.dub`, with the speech repeated to the length asked for.
+Every second the memory, the open files and the processes of the whole family, and the temporary files, are noted. The verdict is one
+of slopes (Theil-Sen, after the first quarter, in which things are loaded): flat means that the rest of the run added less than a
+tenth, or less than two (files, processes, MiB). Leaked means: a process or a temporary file is left at the end. Writes
+``benchmarks/results/soak.json`` and ``docs/soak.md`` with its plot.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
 from benchmarks.soak_page import table, write_page
 from flows.child_process import child_environment
-from talkhead_core.artifacts import write_json
+from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio, write_audio
+from talkhead_core.media.probe import probe_video
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "soak.json"
 QUANTITIES = ("memory_mib", "open_files", "processes", "temporary_files")
@@ -114,18 +116,25 @@ def temporary_files(root: Path) -> set[Path]:
     return inside | set(Path(tempfile.gettempdir()).glob("talkhead-*"))
 
 
-def batch(root: Path, speaker: str, audio: Path, count: int, out: Path) -> dict[str, Any]:
-    """``count`` dubs of a second or two each."""
-    speech = read_audio(audio)
-    random = np.random.default_rng(0)
-    with (out / "batch.csv").open("w", newline="") as file:
+def write_batch(folder: Path, speaker: str, audio: Path, count: int, seed: int = 0) -> list[Path]:
+    """``batch.csv`` with ``count`` pieces of speech of a second or two, which are returned."""
+    speech, paths = read_audio(audio), []
+    random = np.random.default_rng(seed)
+    with (folder / "batch.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["speaker", "audio", "out"])
         for number in range(count):
             length = int(random.uniform(1.0, 2.0) * SPEECH_SAMPLE_RATE_HZ)
             start = int(random.integers(max(1, len(speech) - length)))
-            write_audio(out / f"{number}.wav", speech[start : start + length])
+            write_audio(folder / f"{number}.wav", speech[start : start + length])
             writer.writerow([speaker, f"{number}.wav", f"{number}.mp4"])
+            paths.append(folder / f"{number}.wav")
+    return paths
+
+
+def batch(root: Path, speaker: str, audio: Path, count: int, out: Path) -> dict[str, Any]:
+    """``count`` dubs of a second or two each."""
+    write_batch(out, speaker, audio, count)
     before = temporary_files(root)
     command = [sys.executable, "-m", "flows.command_line", "dub", "--manifest", out / "batch.csv", "--out", out / "dubs"]
     code, course = watched(command, root)
@@ -141,8 +150,11 @@ def long_dub(root: Path, speaker: str, audio: Path, minutes: float, out: Path) -
     before = temporary_files(root)
     command = [sys.executable, "-m", "tasks.dub", "--speaker", speaker, "--audio", out / "long.wav", "--out", out / "long.mp4"]
     code, course = watched(command, root)
-    size_mb = (out / "long.mp4").stat().st_size / 1e6 if (out / "long.mp4").is_file() else 0.0
-    return {"minutes": minutes, "exit_code": code, "size_mb": round(size_mb, 1), "left": left_behind(root, before), **course.summary()}
+    made = {"exit_code": code, "left": left_behind(root, before), **course.summary()}
+    if code == 0:
+        video = probe_video(out / "long.mp4")
+        made |= {"size_mb": round((out / "long.mp4").stat().st_size / 1e6, 1), "side_px": video.width, "frames": video.frames}
+    return {"minutes": minutes, **made}
 
 
 def main() -> None:
@@ -156,7 +168,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     root = arguments.workspace.resolve()
-    results: dict[str, Any] = {"machine": describe_machine()}
+    results: dict[str, Any] = read_json(arguments.results) if arguments.results.is_file() else {}
+    results["machine"] = describe_machine()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         if arguments.dubs:
             results["batch"] = batch(root, arguments.speaker, arguments.audio, arguments.dubs, Path(name))

@@ -17,8 +17,8 @@ _TEXT = """# Does anything grow?
 
 `python -m benchmarks.soak` dubs many short pieces of speech in one `talkhead dub --manifest`, and one long one, and notes each second
 what the whole family of processes uses. Flat: by the slope after the first quarter, the rest of the run adds less than a tenth, or
-less than two. A batch starts a process for each dub, so its memory goes up and down; what would leak there is the process that starts them.
-By default the program takes two hundred dubs and an hour of speech.
+less than two. One process makes all dubs of a speaker in a batch, so what a dub left behind would add up. By default the program takes two
+hundred dubs and an hour of speech.
 
 {table}
 
@@ -49,7 +49,10 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _run(kind: str, run: dict[str, Any]) -> str:
-    what = f"{run['made']} of {run['asked']} short dubs made" if kind == "batch" else f"one dub of {run['minutes']:g} minutes"
+    if kind == "batch":
+        what = f"{run['made']} of {run['asked']} short dubs made"
+    else:
+        what = f"one dub of {run['minutes']:g} minutes, {run.get('frames', 0)} frames of {run.get('side_px', 0)} px,"
     left = "nothing was left behind" if not run["left"] else f"left behind: {', '.join(run['left'][:3])}"
     return f"{kind}: {what} in {run['seconds'] / 60:.1f} minutes, exit code {run['exit_code']}; {left}."
 

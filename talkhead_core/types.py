@@ -23,14 +23,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OUTER_EYE_DISTANCE_CM", "Camera", "FloatArray", "Image", "Label"]
+__all__ = ["OUTER_EYE_DISTANCE_CM", "Camera", "FloatArray", "FrameRows", "Image", "Label"]
 
 FloatArray = npt.NDArray[np.floating]
 Image = npt.NDArray[np.uint8]
+
+
+class FrameRows(Protocol):
+    """Consecutive frames' rows, which may be made only when they are asked for; an array is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: slice, /) -> FloatArray: ...
+
 
 OUTER_EYE_DISTANCE_CM = 9.0
 """Outer eye corner to outer eye corner; the adult mean is about 9 cm. Sets the scale of every length in cm."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from talkhead_core.artifacts import read_arrays, read_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
-from talkhead_core.audio.features import SpeechFeaturesConfig, TrainingStatistics, create_features, driving_features
+from talkhead_core.audio.features import DrivingFeatures, SpeechFeaturesConfig, TrainingStatistics, create_features
 from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.compositing.paste_back import PasteBack
 from talkhead_core.errors import FootageError, InputError
@@ -203,7 +203,7 @@ class _Speaker:
     def lip_codes(self, audio: FloatArray, frames: int, config: DubConfig) -> FloatArray:
         """What drives the mouth ``[frames, codes]`` while ``audio`` at 16 kHz is said."""
         clean, _ = denoise(audio, self._denoise)
-        codes = spoken_codes(self.model, driving_features(clean, self.fps, frames, self._features, self._training))
+        codes = spoken_codes(self.model, DrivingFeatures(clean, self.fps, frames, self._features, self._training))
         if self._closed is None:
             return codes
         return gated_codes(codes, voice_activity(clean, self.fps, frames), self._closed, config.silence_fade_frames)

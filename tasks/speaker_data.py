@@ -12,7 +12,7 @@ from talkhead_core.errors import InputError
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.lip_training import predict_lip_codes
 from talkhead_core.training.portrait_dataset import PortraitDataset
-from talkhead_core.types import FloatArray
+from talkhead_core.types import FloatArray, FrameRows
 from tasks.stage import Stage
 
 __all__ = ["load_dataset", "load_features", "spoken_codes", "write_history"]
@@ -43,7 +43,7 @@ def load_features(path: Path, frames: int) -> np.ndarray:
     return arrays["features"][[row_of[frame] for frame in range(frames)]]
 
 
-def spoken_codes(model: SpeakerModel, features: FloatArray) -> FloatArray:
+def spoken_codes(model: SpeakerModel, features: FrameRows) -> FloatArray:
     """What drives the model's mouth ``[N, codes]``: lip codes from speech features, or what a head that listens itself hears."""
     return predict_lip_codes(model.lip_encoder, features) if model.lip_encoder is not None else model.audio_codes(features)
 

@@ -22,7 +22,7 @@ from tests.toy_workspace import make_toy_workspace
 # Waiting takes most of these tests' time; what is looked at more often comes no other way about.
 _IMPATIENCE = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
 
-__all__ = ["ask", "run_deployment", "server_up", "task_states", "wait_for", "without_prefect"]
+__all__ = ["ask", "run_deployment", "serve", "server_up", "task_states", "wait_for", "without_prefect"]
 
 
 @contextmanager
@@ -32,12 +32,12 @@ def server_up(folder: Path) -> Iterator[tuple[Path, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    _server(root, "up", "--port", str(port))
+    serve(root, "up", "--port", str(port))
     try:
         yield root, f"http://127.0.0.1:{port}/api"
     finally:
         pids = [entry["pid"] for entry in json.loads((root / ".talkhead/server.json").read_text()).values() if isinstance(entry, dict)]
-        _server(root, "down")
+        serve(root, "down")
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert not (root / "prefect.toml").exists()
 
@@ -79,7 +79,8 @@ def wait_for(condition: Callable[[], Any], seconds: float = 900.0) -> Any:
     return found
 
 
-def _server(root: Path, *arguments: str) -> None:
+def serve(root: Path, *arguments: str) -> None:
+    """``python -m flows.server`` with these arguments."""
     command = [sys.executable, "-m", "flows.server", *arguments]
     environment = {**os.environ, **_IMPATIENCE}
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600, check=False)

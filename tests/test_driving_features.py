@@ -10,6 +10,7 @@ import pytest
 
 from talkhead_core.audio.features import (
     ChannelStatistics,
+    DrivingFeatures,
     TrainingStatistics,
     channel_statistics,
     driving_features,
@@ -18,7 +19,7 @@ from talkhead_core.audio.features import (
 )
 from talkhead_core.audio.features.log_mel import LogMel
 from talkhead_core.audio.loudness import normalise_loudness
-from talkhead_core.audio.voice_activity import speech_levels
+from talkhead_core.audio.voice_activity import speech_levels, voice_activity
 from talkhead_core.media.audio_file import read_audio
 from tests.made_sounds import babble
 
@@ -49,6 +50,22 @@ def test_driving_features_do_not_depend_on_loudness(gain_db: float) -> None:
     plain = driving_features(audio, Fraction(25), 150, LogMel(window=24), training)
     scaled = driving_features((audio * 10 ** (gain_db / 20)).astype(np.float32), Fraction(25), 150, LogMel(window=24), training)
     np.testing.assert_allclose(scaled, plain, atol=0.05)
+
+
+def test_long_speech_is_made_in_parts_and_comes_out_the_same() -> None:
+    training, _ = training_statistics(babble(10.0))
+    audio = np.concatenate([babble(20.0, seed=7), np.zeros(16000, np.float32), 0.3 * babble(10.0, seed=8)])
+    given = (audio, Fraction(25), 775, LogMel(window=24), training)
+    kept, made_twice = DrivingFeatures(*given), DrivingFeatures(*given, most_kept_bytes=0)
+    assert len(made_twice) == 775 and not len(made_twice._kept)
+    np.testing.assert_array_equal(kept[:], np.concatenate([made_twice[:100], made_twice[100:613], made_twice[613:2000]]))
+    active = voice_activity(audio, Fraction(25), 775)
+    raw = LogMel(window=24).extract(normalise_loudness(audio), Fraction(25), 775)
+    own = channel_statistics(raw, active)
+    weight = active.sum() / (active.sum() + 50)
+    for name in ("mean", "std"):
+        expected = weight * getattr(own, name) + (1 - weight) * getattr(training.speech, name)
+        np.testing.assert_allclose(getattr(kept._own, name), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_loudness_reaches_the_wanted_level_and_leaves_silence_alone() -> None:

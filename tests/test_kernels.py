@@ -329,3 +329,24 @@ def test_auto_takes_the_compiled_kernels() -> None:
     for kernels in (hash_kernels, perceptron_kernels, shell_kernels):
         assert select_kernel(kernels, "auto", "cpu")[0] == "numba"
     assert select_kernel(perceptron_kernels, "triton", "cuda")[0] == "torch"  # there is no Triton perceptron
+
+
+_GRADIENTS = """
+import hashlib
+import torch
+from talkhead_core.kernels.perceptron_numba import perceptron
+
+torch.manual_seed(0)
+shapes = ((18, 2 * 700), (2, 2, 32), (32, 18), (32, 32), (4, 32), (4,))
+given = [torch.randn(*shape).requires_grad_() for shape in shapes]
+perceptron(*given).square().sum().backward()
+print(hashlib.sha256(b"".join(tensor.grad.numpy().tobytes() for tensor in given)).hexdigest())
+"""
+
+
+def test_a_kernel_gives_the_same_bits_where_it_is_compiled_and_where_it_is_loaded(tmp_path) -> None:
+    """The compiler works once more on what it has loaded; a sum whose order is left to it would come out otherwise."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", _GRADIENTS]
+    found = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert len(found[0].strip()) == 64 and found[0] == found[1]

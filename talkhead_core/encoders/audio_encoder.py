@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from talkhead_core.encoders.audio_attention import ATTENTION_AFTER, ATTENTION_BEFORE, AudioAttention
 from talkhead_core.encoders.audio_net import AUDIO_ENCODERS
 from talkhead_core.parameters import require
-from talkhead_core.types import FloatArray
+from talkhead_core.types import FloatArray, FrameRows
 
 __all__ = ["AudioEncoder", "AudioEncoderConfig", "predict_audio_codes"]
 
@@ -58,7 +58,7 @@ class AudioEncoder(nn.Module):
 
 
 @torch.no_grad()
-def predict_audio_codes(encoder: AudioEncoder, features: FloatArray, block: int = 1000) -> FloatArray:
+def predict_audio_codes(encoder: AudioEncoder, features: FrameRows, block: int = 1000) -> FloatArray:
     """Audio codes ``[N, outputs]`` of consecutive frames ``[N, window, channels]``, in blocks of constant memory that do not show."""
     device = next(encoder.parameters()).device
     parts = []

@@ -23,7 +23,7 @@ __all__ = ["perceptron"]
 _MOST_COLUMNS = 512
 _COLUMN_STEP = 64
 _MOST_GROUPS = 32
-_ZERO = np.float32(0.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 def perceptron(features: Tensor, biases: Tensor, first: Tensor, second: Tensor, last: Tensor, last_bias: Tensor) -> Tensor:
@@ -142,16 +142,25 @@ def _rectify(columns, rows):  # type: ignore[no-untyped-def]
             row[s] = _ZERO if row[s] < _ZERO else row[s]
 
 
-@njit(fastmath={"contract", "reassoc", "nsz"}, cache=True)
-def _pass_where_positive(activation, columns, gradient, total):  # type: ignore[no-untyped-def]
-    """Zero ``gradient`` where ``activation`` is not positive; ``total[j]`` becomes its sum over the samples."""
-    for j in range(total.shape[0]):
-        a, g, t = activation[j], gradient[j], _ZERO
+@njit(cache=True)
+def _pass_where_positive(activation, columns, gradient):  # type: ignore[no-untyped-def]
+    """Zero ``gradient`` where ``activation`` is not positive."""
+    for j in range(activation.shape[0]):
+        a, g = activation[j], gradient[j]
         for s in range(columns):
-            kept = g[s] if a[s] > _ZERO else _ZERO
-            g[s] = kept
-            t += kept
-        total[j] = t
+            g[s] = g[s] if a[s] > _ZERO else _ZERO
+
+
+@njit(cache=True)
+def _sum_over_samples(rows, ones, columns, scratch, total):  # type: ignore[no-untyped-def]
+    """``total[j]`` becomes the sum of ``rows[j, :columns]``.
+
+    As a product with ones: a loop that the compiler may reorder has another order where it is compiled than where it is loaded.
+    """
+    scratch[:] = _ZERO
+    _add_outer_product(rows, ones, columns, scratch)
+    for j in range(total.shape[0]):
+        total[j] = scratch[j, 0]
 
 
 @njit(parallel=True, cache=True)
@@ -190,7 +199,9 @@ def _backward(  # type: ignore[no-untyped-def]
         g1 = np.empty((second_t.shape[0], most_columns), np.float32)
         g2 = np.empty((second_t.shape[0], most_columns), np.float32)
         g3 = np.empty((last_t.shape[1], most_columns), np.float32)
-        nothing = np.zeros(0, np.float32)
+        nothing, sums = np.zeros(0, np.float32), np.empty((second_t.shape[0], TILE_ROWS), np.float32)
+        ones = np.zeros((TILE_ROWS, most_columns), np.float32)
+        ones[0] = _ONE
         for b in range(group * count_of_blocks // groups, (group + 1) * count_of_blocks // groups):
             _, start, count = blocks[b]
             columns = (count + _COLUMN_STEP - 1) // _COLUMN_STEP * _COLUMN_STEP
@@ -201,11 +212,13 @@ def _backward(  # type: ignore[no-untyped-def]
             _add_outer_product(g3, h2, columns, to_last[group])
             _fill_rows(nothing, columns, g2)
             _add_product(last_t, g3, columns, g2)
-            _pass_where_positive(h2, columns, g2, to_biases[b, 1])
+            _pass_where_positive(h2, columns, g2)
+            _sum_over_samples(g2, ones, columns, sums, to_biases[b, 1])
             _add_outer_product(g2, h1, columns, to_second[group])
             _fill_rows(nothing, columns, g1)
             _add_product(second_t, g2, columns, g1)
-            _pass_where_positive(h1, columns, g1, to_biases[b, 0])
+            _pass_where_positive(h1, columns, g1)
+            _sum_over_samples(g1, ones, columns, sums, to_biases[b, 0])
             _copy_in(features, start, count, columns, x)
             _add_outer_product(g1, x, columns, to_first[group])
             _fill_rows(nothing, columns, x)

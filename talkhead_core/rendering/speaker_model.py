@@ -24,7 +24,7 @@ from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig
 from talkhead_core.rendering.pose_correction import corrected_poses
 from talkhead_core.rendering.region_aware_head import RegionAwareHead, RegionAwareHeadConfig
 from talkhead_core.rendering.talking_head import TalkingHead
-from talkhead_core.types import FloatArray
+from talkhead_core.types import FloatArray, FrameRows
 
 __all__ = ["SpeakerModel"]
 
@@ -113,7 +113,7 @@ class SpeakerModel:
         tensors = [torch.from_numpy(np.array(part, dtype=np.float32)).to(self.head.device) for part in parts]
         return self.head.condition(*tensors)
 
-    def audio_codes(self, features: FloatArray) -> FloatArray:
+    def audio_codes(self, features: FrameRows) -> FloatArray:
         """What a head that listens itself hears in consecutive frames' speech features ``[frames, window, channels]``.
 
         Returns:

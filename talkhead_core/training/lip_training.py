@@ -13,7 +13,7 @@ from talkhead_core.encoders.lip_encoder import LinearReadout, LipEncoder, LipEnc
 from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder, PhoneticEncoderConfig
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
-from talkhead_core.types import FloatArray
+from talkhead_core.types import FloatArray, FrameRows
 
 __all__ = ["LipTrainingConfig", "predict_lip_codes", "train_lip_encoder"]
 
@@ -211,7 +211,7 @@ def _stretch(predicted: FloatArray, wanted: FloatArray, spread: float, opening_c
 
 
 @torch.no_grad()
-def predict_lip_codes(encoder: LipEncoder | LipNetwork, features: FloatArray, block: int = 1000, overlap: int = 16) -> FloatArray:
+def predict_lip_codes(encoder: LipEncoder | LipNetwork, features: FrameRows, block: int = 1000, overlap: int = 16) -> FloatArray:
     """Lip codes ``[N, codes]`` of consecutive frames, in blocks of constant memory whose edges do not show."""
     encoder.eval()
     parts = []

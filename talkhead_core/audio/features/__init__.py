@@ -1,10 +1,10 @@
 """Speech features at the video's rate: ``[frames, window, channels]``, centred on the middle of each frame."""
 
+from talkhead_core.audio.features.driving_features import DrivingFeatures, driving_features
 from talkhead_core.audio.features.normalisation import (
     ChannelStatistics,
     TrainingStatistics,
     channel_statistics,
-    driving_features,
     normalise,
     normalise_to,
 )
@@ -13,6 +13,7 @@ from talkhead_core.audio.features.speech_features import FEATURES, SpeechFeature
 __all__ = [
     "FEATURES",
     "ChannelStatistics",
+    "DrivingFeatures",
     "SpeechFeatures",
     "SpeechFeaturesConfig",
     "TrainingStatistics",

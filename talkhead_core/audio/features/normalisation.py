@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-from talkhead_core.audio.features.speech_features import SpeechFeatures
-from talkhead_core.audio.loudness import normalise_loudness
-from talkhead_core.audio.voice_activity import VoiceActivityConfig, voice_activity
 from talkhead_core.types import FloatArray
 
-__all__ = ["ChannelStatistics", "TrainingStatistics", "channel_statistics", "driving_features", "normalise", "normalise_to"]
+__all__ = ["LEAST_STD", "ChannelStatistics", "TrainingStatistics", "channel_statistics", "normalise", "normalise_to"]
 
-_LEAST_STD = 0.05
+LEAST_STD = 0.05
 """A channel that hardly moves (the top of a telephone's band) must not be blown up to unit variance."""
 
 _STD_RATIO_LIMIT = 2.0
@@ -60,7 +56,7 @@ def channel_statistics(features: FloatArray, frames: np.ndarray | None = None) -
     chosen = features if frames is None or not frames.any() else features[frames]
     flat = chosen.reshape(-1, chosen.shape[-1])
     mean = flat.mean(axis=0, dtype=np.float64)
-    std = np.maximum(flat.std(axis=0, dtype=np.float64), _LEAST_STD)
+    std = np.maximum(flat.std(axis=0, dtype=np.float64), LEAST_STD)
     return ChannelStatistics(mean=mean.astype(np.float32), std=std.astype(np.float32))
 
 
@@ -79,39 +75,3 @@ def normalise_to(features: FloatArray, own: ChannelStatistics, training: Channel
     """
     ratio = np.clip(training.std / own.std, 1 / _STD_RATIO_LIMIT, _STD_RATIO_LIMIT)
     return np.asarray((features - own.mean) * ratio + training.mean, dtype=np.float32)
-
-
-def driving_features(
-    audio: FloatArray,
-    fps: Fraction,
-    frames: int,
-    extractor: SpeechFeatures,
-    training: TrainingStatistics,
-    *,
-    prior_s: float = 2.0,
-) -> FloatArray:
-    """Features of any voice, ready for a model of another: loudness, timbre and spread are taken to the training speaker's.
-
-    Statistics are compared over frames that hold speech, because recordings differ in how much of them is pause.
-
-    Args:
-        audio: mono ``[samples]`` at 16 kHz, denoised.
-        fps: rate of the video to make, exact.
-        frames: its number of frames.
-        extractor: the feature the model was trained with.
-        training: of the speaker it was trained on.
-        prior_s: seconds of training speech that the driving speech's own statistics are weighed against; a few words do
-            not tell a voice's mean.
-
-    Returns:
-        ``[frames, window, channels]`` float32, normalised as the training features are.
-    """
-    active = voice_activity(audio, fps, frames, VoiceActivityConfig())
-    raw = extractor.extract(normalise_loudness(audio), fps, frames)
-    own = channel_statistics(raw, active)
-    weight = float(active.sum()) / (float(active.sum()) + prior_s * float(fps))
-    own = ChannelStatistics(
-        mean=weight * own.mean + (1 - weight) * training.speech.mean,
-        std=weight * own.std + (1 - weight) * training.speech.std,
-    )
-    return normalise(normalise_to(raw, own, training.speech), training.removed)
