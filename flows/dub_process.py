@@ -100,7 +100,7 @@ class DubProcess:
         if self._process is None or self._process.poll() is not None or self._source != source:
             self._end()
             command = [sys.executable, "-m", "tasks.dub_requests", "--speaker", source.speaker, *source.options]
-            self._process = self._at_work.enter_context(started(command, source.root, subprocess.PIPE))
+            self._process = self._at_work.enter_context(started(command, source.root, stdin=subprocess.PIPE))
             self._source = source
         return self._process
 
