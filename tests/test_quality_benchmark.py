@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -115,7 +114,7 @@ def _calibrated(toy: BenchmarkRun, seconds_a_step: dict[str, float], before_s: f
         toy.folder(stage).mkdir(parents=True)
         pd.DataFrame(rows).to_parquet(toy.folder(stage) / "history.parquet")
         took = before_s + 50 * seconds
-        times = {"seconds": took, "processor_seconds": took * processor_share * len(os.sched_getaffinity(0))}
+        times = {"seconds": took, "processor_seconds": took * processor_share * 2, "cores": 2}
         write_json(toy.root / "done" / f"{stage}.json", {"signature": "-", **times})
 
 
