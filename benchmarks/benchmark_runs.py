@@ -112,7 +112,8 @@ class BenchmarkRun:
             started, processor = time.perf_counter(), _processor_seconds()
             self._run_stage(stage)
             seconds, processor = time.perf_counter() - started, _processor_seconds() - processor
-            write_json(self._marker(stage), {"signature": signatures[stage], "seconds": seconds, "processor_seconds": processor})
+            took = {"seconds": seconds, "processor_seconds": processor, "cores": len(os.sched_getaffinity(0))}
+            write_json(self._marker(stage), {"signature": signatures[stage], **took})
             self.say(f"{stage} {seconds:.0f} s")
 
     def has_run(self, stages: Sequence[str]) -> bool:
@@ -144,7 +145,7 @@ class BenchmarkRun:
         if clock == "wall":
             return 1.0
         took = read_json(self._marker(stage))
-        return float(took["processor_seconds"]) / len(os.sched_getaffinity(0)) / float(took["seconds"])
+        return float(took["processor_seconds"]) / int(took["cores"]) / float(took["seconds"])
 
     def _marker(self, stage: str) -> Path:
         return self.root / "done" / f"{stage}.json"

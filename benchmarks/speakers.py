@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
             if arguments.also_minutes:
                 result["over_time"].setdefault(config, {})[f"{minutes:g}"] = _over_time(figures)
         write_json(arguments.out, _document(arguments, machine, results, failures))
-    write_table(read_json(arguments.out), arguments.document)
+    write_table(read_json(arguments.out), arguments.document, arguments.out.stem)
     write_page(read_json(arguments.out), arguments.page)
     print(f"{arguments.out}\n{arguments.document}\n{arguments.page}")
     return 1 if failures else 0
@@ -245,6 +245,7 @@ def _document(arguments: argparse.Namespace, machine: dict[str, Any], results: d
     settings = {
         "seconds": arguments.seconds,
         "minutes": arguments.minutes,
+        "counted": "the training stages from start to end",
         "clock": arguments.clock,
         "profile": arguments.profile,
         "code_sha256": code_sha256(),

@@ -1,4 +1,4 @@
-"""Write tables and plot of ``docs/benchmark.md`` from ``benchmarks/results/speakers.json``: ``python -m benchmarks.speakers_table``."""
+"""Write tables and plots of ``docs/benchmark.md`` from ``benchmarks/results/speakers*.json``: ``python -m benchmarks.speakers_table``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from talkhead_core.artifacts import read_json, whole_file, write_text
 __all__ = ["over_time_plot", "over_time_tables", "tables", "write_table"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-_INTRODUCTION = f"""# Quality under equal time
+_INTRODUCTION = """# Quality under equal time
 
 `make benchmark CLIPS=folder CONSENT="who, what for"` makes these tables on any folder of clips: every configuration of `params.yaml` is
 trained on every clip for the same time, rendered and evaluated on the clip's held-out last eleventh. The time is that of the training
@@ -23,8 +23,6 @@ measured first, on the first clip. `python -m benchmarks.speakers --help` names 
 processor time instead of wall time, further lengths for quality against time. It keeps what is done and picks up where it stood.
 
 Every figure stands under its protocol ([evaluation.md](evaluation.md)); brackets are 95 % intervals over frames, not over seeds.
-
-{empty_section()}
 """
 _HEAD_COLUMNS = (
     ("psnr_head", "PSNR head, dB", 2),
@@ -48,8 +46,8 @@ def tables(results: Mapping[str, Any]) -> str:
     clock = "processor time over cores" if settings["clock"] == "processor" else "wall time"
     lines = [
         f"{place}, {machine['memory_gib']} GiB, load {machine['load_before']} when it began; Python {machine['python']}, {versions}; code "
-        f"`{settings['code_sha256'][:12]}`. {settings['minutes']:g} minutes of training each ({clock}; the training stages from start to "
-        f"end), profile `{settings['profile']}`{taken}.",
+        f"`{settings['code_sha256'][:12]}`. {settings['minutes']:g} minutes of training each ({clock}; "
+        f"{settings['counted']}), profile `{settings['profile']}`{taken}.",
         "",
         "| clip | configuration | " + " | ".join(f"{heading} (head/self)" for _, heading, _ in _HEAD_COLUMNS) + " |",
         "|---|---|" + "---|" * len(_HEAD_COLUMNS),
@@ -118,16 +116,17 @@ def over_time_plot(results: Mapping[str, Any]) -> Figure | None:
     return figure
 
 
-def write_table(results: Mapping[str, Any], document: Path) -> None:
-    """Rewrite the part between the markers, and the plot beside the document; the rest of the document stays."""
-    if not document.is_file():
-        write_text(document, _INTRODUCTION)
+def write_table(results: Mapping[str, Any], document: Path, section: str) -> None:
+    """Rewrite one section of the document, and its plot beside it; the rest stays. A section that is not there goes to the end."""
+    before = document.read_text(encoding="utf-8") if document.is_file() else _INTRODUCTION
+    if empty_section(section).splitlines()[0] not in before:
+        write_text(document, f"{before}\n{empty_section(section)}\n")
     text, plot = tables(results), over_time_plot(results)
     if plot is not None:
-        with whole_file(document.with_suffix(".svg")) as temporary:
+        with whole_file(document.with_name(f"{section}.svg")) as temporary:
             plot.savefig(temporary, format="svg", metadata={"Date": None})
-        text += f"\n\n![Held-out face PSNR against minutes of training]({document.stem}.svg)"
-    write_section(document, text)
+        text += f"\n\n![Held-out face PSNR against minutes of training]({section}.svg)"
+    write_section(document, text, section)
 
 
 def _curves(results: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -150,4 +149,5 @@ def _region(key: str) -> str:
 
 
 if __name__ == "__main__":
-    write_table(read_json(REPOSITORY / "benchmarks" / "results" / "speakers.json"), REPOSITORY / "docs" / "benchmark.md")
+    for result in sorted((REPOSITORY / "benchmarks" / "results").glob("speakers*.json")):
+        write_table(read_json(result), REPOSITORY / "docs" / "benchmark.md", result.stem)
