@@ -111,9 +111,9 @@ class FrameScorer:
         if reference.labels is not None:
             scores["seam_levels"] = seam_levels(reference.image, rendered, reference.labels)
             scores["seam_ratio"] = seam_ratio(reference.image, rendered, reference.labels)
-            region = reference.masks.get("head")
-            if region is not None:
-                scores["join_ratio"] = join_ratio(reference.image, rendered, reference.labels, region)
+            head = reference.masks.get("head")
+            if head is not None:
+                scores["join_ratio"] = join_ratio(reference.image, rendered, reference.labels, head)
         for name, metric in self._extra.items():
             scores[name] = metric(reference.image, rendered) if self._count % self._every == 0 else float("nan")
         self._previous = (reference.frame_id, reference.image, rendered)
