@@ -4,7 +4,8 @@
 
 The whole frame, hands and all, becomes a square portrait of 512 pixels (bars at the sides, which no score counts). It is prepared once and
 its head trained once: neither reads masks or the inpainted clip. Then the torso field is trained four times a seed, with temporal masks on
-and off by inpainting on and off, and the held-out frames are rendered as protocol ``full/self`` and scored outside the transient regions.
+and off by inpainting on and off, and the held-out frames are rendered as protocol ``full/self`` (``--size`` pixels) and scored outside the
+transient regions.
 Results go to ``benchmarks/results/wild_ablation.json``, the table to ``docs/footage.md`` and, with ``--speaker data/NAME``, to that
 speaker's next report.
 """
@@ -22,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -35,6 +37,7 @@ from talkhead_core.artifacts import write_json
 from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
 from talkhead_core.inpaint.hand_removal import InpaintConfig, clean_frames, holes
 from talkhead_core.media.ffmpeg_binary import ffmpeg_path
+from talkhead_core.media.frame_access import FrameAccess
 from talkhead_core.media.mask_morphology import grown
 from talkhead_core.media.video_reader import read_frames, read_gray_frames, video_info
 from talkhead_core.metrics.bootstrap import BlockBootstrap
@@ -52,7 +55,7 @@ from tasks.evaluate import write_table as write_table_file
 from tasks.speaker_data import load_dataset, load_features, spoken_codes
 from tasks.stage import Stage
 
-SPEAKER, SIZE_PX = "portrait", 512
+SPEAKER, PORTRAIT_PX = "portrait", 512
 _GUARD = 0.01  # of the side: how far around what is transient no score counts (shadows, motion blur)
 
 
@@ -85,12 +88,12 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     run.prepare(portrait, consent_from_statement(arguments.consent))
     run.run([*PREPARATION, "train_coarse", "train_fine"])
-    ablation = Ablation(run.root, arguments.video)
+    ablation = Ablation(run.root, arguments.video, arguments.size)
     wanted = [(variant, seed) for seed in range(arguments.seeds) for variant in VARIANTS]
     tables = [ablation.scores_once(variant, seed, arguments.torso_iterations) for variant, seed in wanted]
     document = {
         "settings": {
-            "video": arguments.video.name, "size_px": SIZE_PX, "config": arguments.config, "seeds": arguments.seeds,
+            "video": arguments.video.name, "size_px": arguments.size, "config": arguments.config, "seeds": arguments.seeds,
             "head_iterations": arguments.iterations, "torso_iterations": arguments.torso_iterations,
             "frames": ablation.frames, "held_out_frames": len(ablation.held_out), "scored_share": ablation.scored_share,
         },
@@ -112,17 +115,19 @@ class Ablation:
     Args:
         root: the workspace.
         video: the recording, whose shape says where the bars are.
+        size_px: side of the frames that torsos learn from and are scored at.
     """
 
-    def __init__(self, root: Path, video: Path) -> None:
+    def __init__(self, root: Path, video: Path, size_px: int) -> None:
         self._stage = Stage(name="train_torso", speaker=SPEAKER, root=root)
         self.model = SpeakerModel.load(self._stage.inputs("train_fine"))
-        self.dataset = load_dataset(self._stage, SIZE_PX)
+        self._size_px = size_px
+        self.dataset = load_dataset(self._stage, size_px)
         self.frames, self.held_out = len(self.dataset.frames), self.dataset.held_out_ids
         transient = self._stage.inputs("flow_masks") / "transient.mkv"
-        self._masks = np.stack(list(read_gray_frames(transient)))
-        self._inside = _without_bars(video)
-        self._renderer = PortraitRenderer(self.model, self.dataset.track.camera(SIZE_PX))
+        self._masks = np.stack([self._small(mask) for mask in read_gray_frames(transient)])
+        self._inside = _without_bars(video, size_px)
+        self._renderer = PortraitRenderer(self.model, self.dataset.track.camera(size_px))
         config = EvaluateConfig()
         extra = load_extra_metrics(REPOSITORY / "weights", config)
         self._landmarker, self._lpips = config.landmarker, extra.functions.get("lpips")
@@ -140,7 +145,7 @@ class Ablation:
     def scores_once(self, variant: Variant, seed: int, iterations: int) -> pd.DataFrame:
         """:meth:`scores` with ``variant`` and ``seed``, from the work folder where they were computed with the same code and head."""
         key = hashlib.sha256(f"{code_sha256('train_torso')} {file_sha256(self._stage.inputs('train_fine') / 'model.safetensors')}".encode())
-        name = f"{variant.name.replace(', ', '-').replace(' ', '-')}-{seed}-{iterations}-{key.hexdigest()[:12]}.parquet"
+        name = f"{variant.name.replace(', ', '-').replace(' ', '-')}-{seed}-{iterations}-{self._size_px}px-{key.hexdigest()[:12]}.parquet"
         path = self._stage.root / "scores" / name
         if not path.is_file():
             table = self.scores(variant, seed, iterations).assign(variant=variant.name, seed=seed)
@@ -178,14 +183,19 @@ class Ablation:
     def _clean(self, masks: bool) -> np.ndarray:
         """The clip with hands removed ``[N, size, size, 3]``: with the temporal masks, or each frame's own hands alone."""
         if masks:
-            return np.stack(list(read_frames(self._stage.inputs("inpaint") / "clean.mkv")))
+            return np.stack([self._small(frame) for frame in read_frames(self._stage.inputs("inpaint") / "clean.mkv")])
         config = self._stage.section(InpaintConfig, "inpaint")
-        none = np.zeros_like(self._masks)
-        cleaned = clean_frames(
-            iter(self.dataset.frames), self.dataset.frames.__getitem__,
-            lambda: holes(zip(self.dataset.labels, none, strict=True), config), [(0, self.frames)], config,
-        )  # fmt: skip
-        return np.stack([filled.image for filled, _ in cleaned])
+        frames, labels = self._stage.inputs("ingest") / "clip.mkv", self._stage.inputs("segment") / "labels.mkv"
+        with FrameAccess(frames) as access:
+            cleaned = clean_frames(
+                read_frames(frames), access.__getitem__,
+                lambda: holes(((mask, np.zeros_like(mask)) for mask in read_gray_frames(labels)), config), [(0, self.frames)], config,
+            )  # fmt: skip
+            return np.stack([self._small(filled.image) for filled, _ in cleaned])
+
+    def _small(self, picture: np.ndarray) -> np.ndarray:
+        size = (self._size_px, self._size_px)
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
     @cached_property
     def _heads(self) -> list[HeadLayer]:
@@ -205,7 +215,7 @@ class Ablation:
     def _scored(self) -> list[np.ndarray]:
         """Per held-out frame, the pixels ``[size, size]`` outside hands, M_i and the bars; the same for every variant."""
         moving = ((self._masks[frame] > 127) | (self.dataset.labels[frame] == Label.HANDS) for frame in self.held_out)
-        return [self._inside & ~grown(where, _GUARD * SIZE_PX) for where in moving]
+        return [self._inside & ~grown(where, _GUARD * self._size_px) for where in moving]
 
 
 def summary(scores: pd.DataFrame, fps: float) -> dict[str, Any]:
@@ -240,13 +250,13 @@ def _difference(bootstrap: BlockBootstrap, full: pd.Series, other: pd.Series) ->
     return {"mean": float(np.nanmean(difference)), "ci95": bootstrap.mean_interval(difference)}
 
 
-def _without_bars(video: Path) -> np.ndarray:
+def _without_bars(video: Path, size_px: int) -> np.ndarray:
     """Boolean ``[size, size]``: where the square shows the recording."""
     info = video_info(video)
-    scale = SIZE_PX / max(info.width, info.height)
-    inside = np.zeros((SIZE_PX, SIZE_PX), bool)
+    scale = size_px / max(info.width, info.height)
+    inside = np.zeros((size_px, size_px), bool)
     across, down = (int(side * scale) // 2 * 2 - 2 for side in (info.width, info.height))
-    top, left = (SIZE_PX - down) // 2, (SIZE_PX - across) // 2
+    top, left = (size_px - down) // 2, (size_px - across) // 2
     inside[top : top + down, left : left + across] = True
     return inside
 
@@ -256,7 +266,7 @@ def _square(video: Path, portrait: Path) -> None:
         return
     if not video.is_file():
         sys.exit(f"wild_ablation: {video}: is no file; give --video")
-    size = f"{SIZE_PX}:{SIZE_PX}"
+    size = f"{PORTRAIT_PX}:{PORTRAIT_PX}"
     fit = f"scale={size}:force_original_aspect_ratio=decrease:flags=area,pad={size}:-1:-1"
     command = [ffmpeg_path(), "-v", "error", "-y", "-i", str(video), "-vf", fit, "-c:v", "libx264", "-crf", "6", "-preset", "veryfast"]
     subprocess.run([*command, "-c:a", "copy", str(portrait)], check=True)
@@ -267,7 +277,7 @@ def _parameters(iterations: int) -> dict[str, Any]:
     params: Mapping[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     whole = {"ingest": {"footage": {"min_face_height_px": 40.0, "framing": {"crop_face_heights": 12.0}}}}
     head = {
-        "train_coarse": {"size_px": SIZE_PX, "head": {"iterations": iterations}, "lips": {"iterations": 150, "members": 2, "folds": 2}},
+        "train_coarse": {"size_px": PORTRAIT_PX, "head": {"iterations": iterations}, "lips": {"iterations": 150, "members": 2, "folds": 2}},
         "train_fine": {"head": {"iterations": max(1, iterations // 4)}},
     }
     return merged(params, whole, head)
@@ -281,6 +291,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=2000, help="of the head's coarse training")
     parser.add_argument("--torso-iterations", type=int, default=1500, help="of each torso's")
     parser.add_argument("--speaker", type=Path, help="a speaker's folder, data/NAME: the next report of it shows the table, too")
+    parser.add_argument("--size", type=int, default=256, help="side of the frames that torsos learn from and are scored at, px")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=REPOSITORY / ".talkhead" / "wild_ablation", help="where the run is kept")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results" / "wild_ablation.json")

@@ -77,7 +77,7 @@ def test_bars_are_not_scored(width: int, height: int, share: float, tmp_path: Pa
     path = tmp_path / "clip.mkv"
     with VideoWriter(path, width=width, height=height, fps=Fraction(25), encoding="near_lossless") as video:
         video.write(np.full((height, width, 3), 200, np.uint8))
-    inside = wild_ablation._without_bars(path)
+    inside = wild_ablation._without_bars(path, 512)
     assert inside.mean() == pytest.approx(share, abs=0.02) and inside.mean() <= share
     wild_ablation._square(path, tmp_path / "square.mkv")
     square = next(iter(wild_ablation.read_frames(tmp_path / "square.mkv")))

@@ -111,7 +111,8 @@ class FrameScorer:
         if reference.labels is not None:
             scores["seam_levels"] = seam_levels(reference.image, rendered, reference.labels)
             scores["seam_ratio"] = seam_ratio(reference.image, rendered, reference.labels)
-            if (head := reference.masks.get("head")) is not None:
+            head = reference.masks.get("head")
+            if head is not None:
                 scores["join_ratio"] = join_ratio(reference.image, rendered, reference.labels, head)
         for name, metric in self._extra.items():
             scores[name] = metric(reference.image, rendered) if self._count % self._every == 0 else float("nan")

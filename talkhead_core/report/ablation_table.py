@@ -23,11 +23,11 @@ def ablation_table(results: Mapping[str, Any]) -> Table:
         cells = [_interval(figures[key]["mean"], figures[key]["ci95"], digits) for key, _, digits in columns]
         ahead = [_ahead(figures[key].get("full_minus_this"), digits) for key, _, digits in _AHEAD]
         rows.append([name, *cells, *ahead])
-    frames, share = f"{settings['held_out_frames']} held-out frames of {settings['frames']}", 100 * settings["scored_share"]
     caption = (
-        f"Temporal masks and inpainting on and off: {frames}, protocol full/self, the whole frame at {settings['size_px']} px, "
-        f"{settings['seeds']} seeds of {settings['torso_iterations']} steps a torso, scored outside the transient regions "
-        f"({share:.0f} % of the picture); brackets are 95 % intervals over frames"
+        f"Temporal masks and inpainting on and off: {settings['held_out_frames']} held-out frames of {settings['frames']}, "
+        f"protocol full/self, the whole frame at {settings['size_px']} px, {settings['seeds']} seeds of "
+        f"{settings['torso_iterations']} steps a torso, scored outside the transient regions "
+        f"({100 * settings['scored_share']:.0f} % of the picture); brackets are 95 % intervals over frames"
     )
     return Table(caption=caption, head=["Torso trained with", *(heading for _, heading, _ in (*columns, *_AHEAD))], rows=rows)
 
