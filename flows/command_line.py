@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from flows.command_output import JsonOption, tell
 from flows.consent_commands import consent_command, forget_command
-from flows.dataset_commands import export_command, import_command
+from flows.dataset_commands import export_command, import_command, recording_with_action_units
 from flows.demo_speaker import DEMO_PROFILE, DEMO_SPEAKER, demo_speech, make_demo_speaker
 from flows.dub_process import DubProcess
 from flows.dubbing import DubFrame, dub, dub_all, dub_if_changed, read_manifest
@@ -127,6 +128,7 @@ def run(
     consent: Annotated[Path | None, typer.Option(help="consent record in JSON, or a signed document")] = None,
     i_have_consent: Annotated[str | None, typer.Option(help='"who, what for"')] = None,
     consent_until: Annotated[str | None, typer.Option(help="the last day it holds, such as 2030-01-31")] = None,
+    action_units: Annotated[Path | None, typer.Option(help="OpenFace's CSV of --video, which the speaker then carries")] = None,
     replace: Annotated[bool, typer.Option(help="train a known speaker anew on another video")] = False,
     commercial_safe: CommercialSafeOption = False,
     as_json: JsonOption = False,
@@ -137,9 +139,14 @@ def run(
     audios = audio or []
     for path in audios:
         existing_file(path)
-    request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
-    with StageDisplay(["doctor"], quiet=as_json, lines=False) as display:
+    if action_units is not None and video is None:
+        raise InputError("--action-units goes with --video: they are stored together")
+    with StageDisplay(["doctor"], quiet=as_json, lines=False) as display, ExitStack() as scratch:
+        if action_units is not None and video is not None:
+            carrying = recording_with_action_units(workspace, existing_file(video), existing_file(action_units), display.show)
+            video = scratch.enter_context(carrying)
         source = _consent_source(workspace, speaker, consent, i_have_consent, consent_until, display)
+        request = Registration(speaker=speaker, video=video, profile=profile, config=config, replace=replace)
         register(workspace, request, source, display.show)
     if commercial_safe:
         refuse_non_commercial(workspace, [speaker])

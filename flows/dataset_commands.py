@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +21,7 @@ from talkhead_core.consent import Consent
 from talkhead_core.errors import ConsentError, InputError
 from talkhead_core.speakers import check_speaker_name
 
-__all__ = ["export_command", "import_command"]
-
-_OPENFACE_COLUMN = "AU01_r"
-"""An ``au.csv`` without it holds blinks alone, such as an export writes."""
+__all__ = ["export_command", "import_command", "recording_with_action_units"]
 
 
 def export_command(
@@ -81,8 +77,6 @@ def import_command(
     ):
         request = Registration(speaker=name, video=video, profile=profile, config=config, replace=replace)
         register(workspace, request, record, display.show)
-    if _is_openface(folder / "au.csv"):
-        shutil.copyfile(folder / "au.csv", workspace.stage_folder(name, "raw") / "au.csv")
     done = f"speaker {name}: {told['frames']} frames, {told['posed_frames']} with a pose; run 'talkhead run --speaker {name}'"
     tell({"speaker": name, **told}, [done], as_json=as_json)
 
@@ -100,11 +94,17 @@ def _recording(workspace: Workspace, folder: Path, show: Callable[[StageEvent], 
         yield video, json.loads(lines[-1])
 
 
-def _is_openface(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return _OPENFACE_COLUMN in file.readline()
+@contextmanager
+def recording_with_action_units(workspace: Workspace, video: Path, csv: Path, show: Callable[[StageEvent], None]) -> Iterator[Path]:
+    """``video`` as a recording that carries OpenFace's CSV, in a folder that is removed afterwards; the same again for the same files."""
+    workspace.private.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace.private, prefix="action-units-") as scratch:
+        recording = Path(scratch) / "recording.mkv"
+        try:
+            run_task(workspace, "attach_action_units", ["--video", video.resolve(), "--csv", csv.resolve(), "--out", recording], show)
+        except StageFailedError as error:
+            raise InputError(str(error).removeprefix("attach_action_units: ")) from error
+        yield recording
 
 
 def _speaker_of_folder(folder: Path) -> str:

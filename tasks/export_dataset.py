@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from talkhead_core.artifacts import read_arrays
+from talkhead_core.artifacts import read_arrays, read_json
 from talkhead_core.errors import InputError
+from talkhead_core.face.source_frames import source_frames
 from talkhead_core.interop.ad_nerf_export import AdNerfExportConfig, PreparedSpeaker, export_ad_nerf
+from talkhead_core.media.openface_csv import attached_openface
 from talkhead_core.progress import Progress, silent
 from talkhead_core.speakers import check_speaker_name, registered_speaker
 from tasks.stage import errors_in_one_line, print_progress
 
 _ARTIFACTS = {
     "clip": "ingest/clip.mkv",
+    "ingest": "ingest/ingest.json",
     "labels": "segment/labels.mkv",
     "plate": "segment/background.png",
     "audio": "denoise/audio.wav",
@@ -31,7 +34,7 @@ def export_dataset(root: Path, speaker: str, out: Path, config: AdNerfExportConf
     Raises:
         InputError: the speaker is not prepared, or ``out`` holds something.
     """
-    registered_speaker(root / "speakers.yaml", check_speaker_name(speaker))
+    recording = root / registered_speaker(root / "speakers.yaml", check_speaker_name(speaker)).video
     folder = root / "data" / speaker
     paths = {name: folder / path for name, path in _ARTIFACTS.items()}
     missing = [str(path.relative_to(root)) for path in paths.values() if not path.is_file()]
@@ -40,7 +43,6 @@ def export_dataset(root: Path, speaker: str, out: Path, config: AdNerfExportConf
             f"speaker {speaker!r} is not prepared ({', '.join(missing)} missing); run 'talkhead run --speaker {speaker}' first"
         )
     landmarks = read_arrays(paths["landmarks"])
-    action_units = folder / "raw" / "au.csv"
     prepared = PreparedSpeaker(
         clip=paths["clip"],
         labels=paths["labels"],
@@ -49,7 +51,8 @@ def export_dataset(root: Path, speaker: str, out: Path, config: AdNerfExportConf
         landmarks=landmarks,
         track=read_arrays(paths["track"]),
         blendshapes=landmarks.get("blendshapes"),
-        action_units=action_units if action_units.is_file() else None,
+        action_units=attached_openface(recording) if recording.is_file() else None,
+        source_frames=source_frames(read_json(folder / "ingest" / "ingest.json")),
         weights=root / "weights",
     )
     return {"folder": str(out), **export_ad_nerf(prepared, out, config, progress)}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from talkhead_core.media.openface_csv import read_action_units
 from talkhead_core.media.probe import VideoProbe
-from talkhead_core.metrics.action_units import action_unit_error, read_action_units
+from talkhead_core.metrics.action_units import action_unit_error
 from tasks.sync_error import LSE, SyncError
 
 __all__ = ["add_extras"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from talkhead_core.artifacts import read_arrays, read_json, write_arrays, write_json
 from talkhead_core.errors import InputError
+from talkhead_core.face.action_units import upper_face_units
 from talkhead_core.face.frame_landmarks import shot_of_frames
 from talkhead_core.face.given_poses import track_given_poses
 from talkhead_core.face.head_poses import attached_poses
@@ -24,6 +25,8 @@ def run(stage: Stage) -> None:
     if clip.frames != len(landmarks["frame_id"]):
         raise InputError(f"{path} has {clip.frames} frames but its landmarks {len(landmarks['frame_id'])}; rerun the stage landmarks")
     ingest = read_json(stage.inputs("ingest") / "ingest.json")
+    if config.expression.source == "action_units":
+        landmarks["action_units"] = upper_face_units(stage.source_video, ingest)
     shot = shot_of_frames(ingest["shots"], len(landmarks["frame_id"]))
     poses = attached_poses(stage.source_video)
     if poses is None:

@@ -324,7 +324,7 @@ def test_lpips_is_taken_only_with_its_weights(tmp_path: Path) -> None:
         assert other == pytest.approx(weight * float(lpips.of(patch, inverse)), rel=1e-5)
 
 
-@pytest.mark.parametrize(("measured", "columns"), [(4, (0, 1)), (7, (5, 6))])
+@pytest.mark.parametrize(("measured", "columns"), [(4, (0, 1)), (7, (5, 6)), (8, (7,))])
 def test_the_blink_is_taken_from_what_tracking_measured_and_not_from_the_codes_after_it(measured: int, columns: tuple[int, int]) -> None:
     config = section("er-nerf", "train_coarse", TrainCoarseConfig).region_aware.for_speaker(window=16, channels=29, expression=measured)
     expression = torch.arange(2 * (measured + 6), dtype=torch.float32).view(2, -1)  # six upper-face codes follow

@@ -35,6 +35,7 @@ from talkhead_core.interop.eye_columns import blendshape_rows, eye_closure
 from talkhead_core.interop.speech_files import write_speech_files
 from talkhead_core.interop.torso_image import over_background, torso_image
 from talkhead_core.media.audio_file import read_audio, write_audio
+from talkhead_core.media.openface_csv import attached_openface
 from talkhead_core.media.video_reader import read_frames
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.types import Camera, Label
@@ -43,6 +44,7 @@ from tasks.export_dataset import export_dataset
 from tasks.stage import Stage
 from tests.official_weights import write_feature_weights
 from tests.small_speaker import FPS, FRAMES, SIZE_PX, _labels, clip_frames
+from tests.test_weighted_metrics import openface
 
 FACELESS = (6, 7)
 
@@ -243,6 +245,15 @@ def test_eye_closure_is_of_the_eyelids_whatever_conditions_the_upper_face(prepar
     blendshapes = np.random.default_rng(0).uniform(0, 1, (FRAMES, 7)).astype(np.float32)  # browDownLeft first
     export_ad_nerf(replace(prepared, track={**prepared.track, "expression": blendshapes}), tmp_path / "d")
     assert (tmp_path / "d" / "au.csv").read_text() == (dataset / "au.csv").read_text()
+
+
+def test_openfaces_units_go_with_the_recording_both_ways(prepared: PreparedSpeaker, tmp_path: Path) -> None:
+    csv = openface(tmp_path / "a.csv", FRAMES, AU45_r=np.arange(float(FRAMES))).read_bytes()
+    recorded = replace(prepared, action_units=csv, source_frames=np.arange(FRAMES))
+    assert export_ad_nerf(recorded, tmp_path / "d")["files"]["au.csv"].startswith("OpenFace")
+    assert pd.read_csv(tmp_path / "d" / "au.csv")[" AU45_r"].tolist() == list(range(FRAMES))
+    write_recording(read_ad_nerf(tmp_path / "d"), tmp_path / "v.mkv")
+    assert attached_openface(tmp_path / "v.mkv") == (tmp_path / "d" / "au.csv").read_bytes()
 
 
 def test_other_rates_give_25_frames_a_second() -> None:

@@ -34,6 +34,7 @@ TASKS_BESIDE_THE_GRAPH = {
     "evaluate_speech",
     "evaluation_files",
     "export_dataset",
+    "attach_action_units",
     "import_dataset",
     "make_demo",
     "paper_tables",

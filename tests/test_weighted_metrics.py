@@ -15,7 +15,8 @@ from PIL import Image as PillowImage
 from scipy.stats import gennorm
 
 from talkhead_core.errors import InputError, NotAvailableError
-from talkhead_core.metrics.action_units import ACTION_UNITS, action_unit_error, read_action_units
+from talkhead_core.media.openface_csv import ACTION_UNITS, read_action_units
+from talkhead_core.metrics.action_units import action_unit_error
 from talkhead_core.metrics.evaluation import EvaluateConfig, load_extra_metrics, metrics_document, score_protocols
 from talkhead_core.metrics.frame_scores import ReferenceFrame
 from talkhead_core.metrics.frechet_distance import INCEPTION_FILE, FrechetInception, Moments, frechet_distance, load_inception

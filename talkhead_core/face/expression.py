@@ -1,4 +1,4 @@
-"""What eyes and brows do: measured on the tracked mesh, or a landmarker's blendshapes; gated and smoothed."""
+"""What eyes and brows do: measured on the tracked mesh, a landmarker's blendshapes or OpenFace's action units; gated and smoothed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from talkhead_core.face.action_units import UPPER_FACE_UNITS
 from talkhead_core.face.blendshapes import UPPER_FACE_BLENDSHAPES, upper_face_coefficients
 from talkhead_core.face.mesh_topology import LEFT_BROW, LEFT_EYE_LIDS, RIGHT_BROW, RIGHT_EYE_LIDS
 from talkhead_core.face.pose_smoothing import fill_rows
@@ -28,13 +29,14 @@ class ExpressionConfig:
 
     Args:
         source: ``landmarks``: four measures of the tracked mesh (``EXPRESSION_NAMES``); ``blendshapes``: SyncTalk's seven
-            coefficients, which need the landmarker ``face_landmarker``.
+            coefficients, which need the landmarker ``face_landmarker``; ``action_units``: OpenFace's eight of the upper face, which
+            the recording must carry.
         smoothing_frames: odd; a cubic is fitted to so many frames around each (Savitzky and Golay 1964; SyncTalk: 5), which
             leaves a blink's depth; 1 leaves the values alone.
         min_confidence: frames whose landmarks can be believed less are interpolated from their neighbours.
     """
 
-    source: Literal["landmarks", "blendshapes"] = "landmarks"
+    source: Literal["landmarks", "blendshapes", "action_units"] = "landmarks"
     smoothing_frames: int = 1
     min_confidence: float = 0.2
 
@@ -46,7 +48,7 @@ class ExpressionConfig:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns."""
-        return EXPRESSION_NAMES if self.source == "landmarks" else UPPER_FACE_BLENDSHAPES
+        return {"landmarks": EXPRESSION_NAMES, "blendshapes": UPPER_FACE_BLENDSHAPES, "action_units": UPPER_FACE_UNITS}[self.source]
 
 
 def measured_expression(
@@ -56,7 +58,7 @@ def measured_expression(
 
     Args:
         config: which, and how they are cleaned.
-        landmarks: the arrays of ``landmarks.safetensors``.
+        landmarks: the arrays of ``landmarks.safetensors``; with ``action_units [N, 8]`` where those are wanted.
         mesh_cm: ``[N, 468, 3]``, head frame.
         good: ``[N]`` bool, the frames that were tracked.
         shot: ``[N]``; nothing crosses a cut.
@@ -64,7 +66,10 @@ def measured_expression(
     Raises:
         InputError: blendshapes are asked for and the landmarker gave none.
     """
-    values = expression(mesh_cm) if config.source == "landmarks" else upper_face_coefficients(landmarks)
+    if config.source == "landmarks":
+        values = expression(mesh_cm)
+    else:
+        values = upper_face_coefficients(landmarks) if config.source == "blendshapes" else landmarks["action_units"]
     believed = good & (landmarks["confidence"] >= config.min_confidence) & np.isfinite(values).all(axis=1)
     if believed.any():
         values = fill_rows(values, believed, shot)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from talkhead_core.errors import FootageError
+from talkhead_core.face.source_frames import source_frames
 from talkhead_core.media.attachments import attached_file
 
 __all__ = ["POSES_FILE", "HeadPoses", "attached_poses"]
@@ -81,10 +82,7 @@ class HeadPoses:
         Args:
             ingest: the content of ``ingest.json``; the crop is centred on the image, as ``ingest`` cuts it where poses are attached.
         """
-        shown_s = np.asarray(ingest["frame_source_timestamp_s"])
-        times_s = np.asarray(ingest["source"]["timestamps_s"])
-        middle = (times_s[1:] + times_s[:-1]) / 2
-        source = np.searchsorted(middle, shown_s)
+        source = source_frames(ingest)
         row = np.clip(np.searchsorted(self.frame_id, source), 0, len(self.frame_id) - 1)
         frames = np.flatnonzero(self.frame_id[row] == source)
         clip, scale = ingest["clip"], ingest["clip"]["width"] / ingest["crop"]["size"]

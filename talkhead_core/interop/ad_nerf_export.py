@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from talkhead_core.artifacts import write_json
+from talkhead_core.artifacts import write_json, write_text
 from talkhead_core.errors import InputError
 from talkhead_core.face.expression import expression
 from talkhead_core.face.head_poses import HeadPoses
@@ -23,6 +23,7 @@ from talkhead_core.interop.eye_columns import blendshape_rows, write_action_unit
 from talkhead_core.interop.speech_files import write_speech_files
 from talkhead_core.interop.torso_image import over_background, torso_image
 from talkhead_core.media.audio_file import read_audio, write_audio
+from talkhead_core.media.openface_csv import openface_rows
 from talkhead_core.media.video_reader import read_frames, read_gray_frames, video_info
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
@@ -63,7 +64,8 @@ class PreparedSpeaker:
         landmarks: the arrays of ``landmarks.safetensors``.
         track: the arrays of ``track.safetensors``.
         blendshapes: ``[N, 52]`` in MediaPipe's order, NaN rows without a face; None where no landmarker gave any.
-        action_units: an ``au.csv`` of OpenFace to hand on; None: eye closure is estimated from the landmarks.
+        action_units: OpenFace's CSV of the recording, to hand on; None: eye closure is estimated from the landmarks.
+        source_frames: ``[N]`` the recording's frame that each frame of the clip shows.
         weights: the folder of the weight store, for the speech features; None writes none.
     """
 
@@ -74,7 +76,8 @@ class PreparedSpeaker:
     landmarks: dict[str, np.ndarray]
     track: dict[str, np.ndarray]
     blendshapes: FloatArray | None = None
-    action_units: Path | None = None
+    action_units: bytes | None = None
+    source_frames: np.ndarray | None = None
     weights: Path | None = None
 
 
@@ -222,9 +225,10 @@ def _write_tables(speaker: PreparedSpeaker, files: AdNerfFiles, shown: np.ndarra
     audio = np.pad(audio, (0, samples - len(audio)))
     write_audio(files.audio, audio)
     described = {"track_params.pt": "poses alone: there is no 3D morphable model behind them"}
-    if speaker.action_units is not None:
-        shutil.copyfile(speaker.action_units, files.action_units)
-        described["au.csv"] = "OpenFace, as given"
+    if speaker.action_units is not None and speaker.source_frames is not None:
+        rows = openface_rows(speaker.action_units, speaker.source_frames[shown], "the recording's action units")
+        write_text(files.action_units, rows)
+        described["au.csv"] = "OpenFace, as given, by the dataset's frames"
     else:
         openings = expression(speaker.track["mesh_cm"][shown])[:, :2]  # the track's own columns may be blendshapes
         write_action_units(files.action_units, openings, scaled.posed)

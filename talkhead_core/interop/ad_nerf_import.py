@@ -15,12 +15,14 @@ from talkhead_core.face.head_poses import POSES_FILE, HeadPoses
 from talkhead_core.interop.ad_nerf_layout import FPS, AdNerfFiles
 from talkhead_core.interop.ad_nerf_poses import poses_of_transforms
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
+from talkhead_core.media.openface_csv import OPENFACE_FILE
 from talkhead_core.progress import Progress, silent
 from talkhead_core.types import FloatArray, Image
 
 __all__ = ["AdNerfDataset", "read_ad_nerf", "write_recording"]
 
 _BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: equal imports give equal files
+_OPENFACE_COLUMN = b"AU01_r"
 _SAMPLES_A_FRAME = int(SPEECH_SAMPLE_RATE_HZ / FPS)
 _MOST_OF_ALL_MISSING = 20  # frames for each image
 
@@ -35,6 +37,7 @@ class AdNerfDataset:
         missing: numbers of those frames.
         poses: by frame number.
         audio: mono ``[samples]`` at 16 kHz.
+        action_units: its ``au.csv`` where that is OpenFace's; one that holds blinks alone, such as an export writes, is left.
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class AdNerfDataset:
     missing: list[int]
     poses: HeadPoses
     audio: FloatArray
+    action_units: bytes | None = None
 
 
 def read_ad_nerf(folder: Path) -> AdNerfDataset:
@@ -88,7 +92,9 @@ def read_ad_nerf(folder: Path) -> AdNerfDataset:
         raise InputError(
             f"{folder}: aud.wav lasts {sound_s:.1f} s and the {count} images {pictures_s:.1f} s at 25 fps; they must be of one recording"
         )
-    return AdNerfDataset(folder=folder, images=images, missing=missing, poses=poses, audio=audio)
+    units = files.action_units.read_bytes() if files.action_units.is_file() else b""
+    action_units = units if _OPENFACE_COLUMN in units.partition(b"\n")[0] else None
+    return AdNerfDataset(folder=folder, images=images, missing=missing, poses=poses, audio=audio, action_units=action_units)
 
 
 def write_recording(dataset: AdNerfDataset, path: Path, progress: Progress = silent) -> None:
@@ -109,6 +115,8 @@ def write_recording(dataset: AdNerfDataset, path: Path, progress: Progress = sil
         audio = container.add_stream("pcm_s16le", rate=SPEECH_SAMPLE_RATE_HZ, layout="mono")
         assert isinstance(audio, av.AudioStream)
         container.add_attachment(POSES_FILE, "application/octet-stream", dataset.poses.to_bytes())
+        if dataset.action_units is not None:
+            container.add_attachment(OPENFACE_FILE, "application/octet-stream", dataset.action_units)
         for index, image in enumerate(dataset.images):
             picture = _read_image(image)
             if picture.shape[:2] != (height, width):

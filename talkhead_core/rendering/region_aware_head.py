@@ -25,8 +25,9 @@ from talkhead_core.rendering.volume_compositing import composite
 __all__ = ["RegionAwareHead", "RegionAwareHeadConfig", "RenderedRays"]
 
 _CHUNK_RAYS = {"cpu": 4096, "cuda": 1 << 16}
-_BLINK_COLUMNS = {4: (0, 1), 7: (5, 6)}
-"""Columns of the track's expression that tell how far the eyes are open or closed, by their number: landmarks, blendshapes."""
+_BLINK_COLUMNS = {4: (0, 1), 7: (5, 6), 8: (7,)}
+"""Columns of the track's expression that tell how far the eyes are open or closed, by their number: landmarks, blendshapes,
+action units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class RegionAwareHeadConfig:
         grid: sizes of the occupancy grid.
         eyes: ``blink``: one value, how far the eyes are closed (ER-NeRF's AU45); ``expression``: every value of the track, seven
             with ``track_head.expression.source: blendshapes`` (SyncTalk), four with landmarks.
-        measured: how many values the track's expression has, 4 or 7; what follows them are upper-face codes. Set as the sizes are.
+        measured: how many values the track's expression has, 4, 7 or 8; what follows them are upper-face codes. Set as the sizes are.
         lip_code_supervision: the audio code is also asked for the lip codes of the tracked mesh; in none of the papers.
     """
 
