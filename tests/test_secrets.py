@@ -15,6 +15,7 @@ from flows.dubbing import read_manifest
 from flows.manifest import inside_folder
 from flows.object_store import ObjectStore, ObjectStoreConfig, ObjectUri
 from talkhead_core.errors import InputError, NotAvailableError, ParameterError, without_password
+from talkhead_core.inpaint.lama import LamaInpainter
 from talkhead_core.provenance.signer import local_signer
 from talkhead_core.weights.store import Origin, pull, weight_set
 from tests.toy_workspace import REPOSITORY, make_toy_workspace, talkhead
@@ -172,3 +173,18 @@ def test_every_server_and_every_worker_of_the_deployments_has_a_password() -> No
     for container in containers:
         secret = {entry["name"]: entry.get("valueFrom", {}).get("secretKeyRef") for entry in container["env"]}
         assert secret.get("PREFECT_SERVER_API_AUTH_STRING") or secret.get("PREFECT_API_AUTH_STRING"), container["name"]
+
+
+# ------------------------------------------------------------------------------------------------------- what is run as it is
+
+
+def test_a_program_that_changed_since_it_was_fetched_is_not_run(tmp_path: Path) -> None:
+    import torch
+
+    torch.jit.script(torch.nn.Identity()).save(str(tmp_path / "big-lama.pt"))
+    LamaInpainter(str(tmp_path))
+    pull(tmp_path, weight_set("lama"))  # it is there: only its hash is kept
+    LamaInpainter(str(tmp_path))
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "big-lama.pt"))
+    with pytest.raises(NotAvailableError, match="has changed since it was fetched"):
+        LamaInpainter(str(tmp_path))
