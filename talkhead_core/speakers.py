@@ -107,7 +107,8 @@ def speaker_parameters(root: Path, name: str, section: str) -> dict[str, Any]:
     for kind, choice in (("profile", chosen.profile), ("config", chosen.config)):
         choices = _section(params, f"{kind}s", f"{kind}s")
         if choice not in choices:
-            raise ParameterError(f"speaker {name!r}: no {kind} {choice!r} in params.yaml; choose one of {', '.join(choices)}")
+            known = ", ".join(" ".join(str(key).split()) for key in choices)
+            raise ParameterError(f"speaker {name!r}: no {kind} {choice!r} in params.yaml; choose one of {known}")
         layers.append(_section(_section(choices, choice, f"{kind}s.{choice}"), section, f"{kind}s.{choice}.{section}"))
     return merged(*layers)
 

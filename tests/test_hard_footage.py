@@ -77,6 +77,10 @@ def from_the_side(frames: Frames) -> Frames:
     return sides
 
 
+def frozen(frames: Frames) -> Frames:
+    return [frames[0]] * len(frames)
+
+
 def cut_together(frames: Frames) -> Frames:
     return [np.ascontiguousarray(frame[:, ::-1]) if index >= 40 else frame for index, frame in enumerate(frames)]
 
@@ -87,6 +91,7 @@ FILMED: dict[str, tuple[Callable[[Frames], Frames], str, str]] = {  # what the f
     "face on a poster": (with_a_poster, "two faces|second face", ""),
     "from the side": (from_the_side, "no face|profile|turned|face", "face|turn|profile|pose"),
     "cut together": (cut_together, "cut", "cut"),
+    "a still picture as a video": (frozen, "never changes", "must be refused"),
 }
 
 

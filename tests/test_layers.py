@@ -24,7 +24,7 @@ FORBIDDEN_IN_CORE = {
 }
 UNSAFE = {
     "pickle.load", "pickle.loads", "pd.read_pickle", "joblib.load", "dill.load", "marshal.loads", "shelve.open", "np.load", "torch.load",
-    "yaml.load", "yaml.unsafe_load", "shutil.unpack_archive", "os.system", "os.popen",
+    "yaml.load", "yaml.unsafe_load", "shutil.unpack_archive", "tarfile.open", "pd.read_hdf", "torch.jit.load", "os.system", "os.popen",
     "subprocess.getoutput", "eval", "exec",
 }  # fmt: skip
 
@@ -66,8 +66,9 @@ def test_nothing_unpickles_or_passes_through_a_shell(path: Path) -> None:
         weights_only = isinstance(value := keywords.get("weights_only"), ast.Constant) and value.value is True
         safe = (name == "yaml.load" and _dotted(keywords["Loader"]) == "_LOADER") or (name == "torch.load" and weights_only)
         safe |= name == "np.load" and isinstance(value := keywords.get("allow_pickle"), ast.Constant) and value.value is False
+        safe |= name == "torch.jit.load" and path.name == "lama.py"  # which comes as nothing else, and is checked before
         assert name not in UNSAFE or safe, f"{_relative(path)}:{node.lineno} calls {name}"
-        assert not name.endswith(".extractall"), f"{_relative(path)}:{node.lineno} unpacks an archive by the names in it"
+        assert not name.endswith((".extractall", ".extract")), f"{_relative(path)}:{node.lineno} unpacks an archive by the names in it"
         assert not (name.startswith("subprocess.") and "shell" in keywords), f"{_relative(path)}:{node.lineno} starts a shell"
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from talkhead_core.errors import InputError, ParameterError, TalkheadError
+from talkhead_core.errors import FootageError, InputError, ParameterError, TalkheadError
 from talkhead_core.media.video_reader import read_frames
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.provenance.credentials import Origin, read_credentials, sign_file, signed
@@ -242,6 +242,41 @@ def test_verdicts(video: Path, signer: Signer, tmp_path: Path) -> None:
         (evidence,) = verify_file(path, roots=signer.root)
         assert (evidence.ai_generated, evidence.tampered, evidence.watermark.found) == (generated, tampered, found), path.name
         assert json.loads(json.dumps(evidence.as_json()))["verdict"] == evidence.sentence()
+
+
+def test_credentials_that_cannot_be_read_are_a_change_and_the_mark_is_read_all_the_same(
+    video: Path, signer: Signer, tmp_path: Path
+) -> None:
+    data = bytearray(signed(video.read_bytes(), ORIGIN, signer))
+    box = data.index(bytes.fromhex("d8fec3d61b0e483c92975828877ec481"))
+    data[box + 40 : box + 3000] = bytes(2960)
+    (tmp_path / "spoiled.mp4").write_bytes(data)
+    (evidence,) = verify_file(tmp_path / "spoiled.mp4")
+    assert evidence.tampered and evidence.ai_generated and evidence.watermark.found
+    assert evidence.credentials is not None and "cannot be read" in evidence.credentials.problems[0]
+
+
+def test_what_never_had_credentials_is_not_said_to_be_changed(video: Path, tmp_path: Path) -> None:
+    """Another container under the name of an MP4."""
+    ffmpeg("-i", video, "-c", "copy", "-f", "matroska", tmp_path / "renamed.mp4")
+    (evidence,) = verify_file(tmp_path / "renamed.mp4")
+    assert evidence.credentials is None and not evidence.tampered and evidence.watermark.found
+
+
+def test_a_damaged_video_is_looked_at_up_to_the_damage(video: Path, tmp_path: Path) -> None:
+    data = bytearray(video.read_bytes())
+    start = data.index(b"mdat")
+    end = start - 4 + int.from_bytes(data[start - 4 : start], "big")
+    for place in range(start + (end - start) * 3 // 5, end, 97):
+        data[place] ^= 0x5A
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    (evidence,) = verify_file(tmp_path / "damaged.mp4")
+    assert evidence.watermark.found and evidence.watermark.frames > 5
+    data[start + 4 : end] = bytes(end - start - 4)
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    with pytest.raises(FootageError) as caught:
+        verify_file(tmp_path / "damaged.mp4")
+    assert "\n" not in str(caught.value) and "damaged.mp4" in str(caught.value)
 
 
 def test_every_video_of_a_report_is_looked_at(video: Path, signer: Signer, tmp_path: Path) -> None:

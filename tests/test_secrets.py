@@ -15,6 +15,7 @@ from flows.dubbing import read_manifest
 from flows.manifest import inside_folder
 from flows.object_store import ObjectStore, ObjectStoreConfig, ObjectUri
 from talkhead_core.errors import InputError, NotAvailableError, ParameterError, without_password
+from talkhead_core.inpaint.lama import LamaInpainter
 from talkhead_core.provenance.signer import local_signer
 from talkhead_core.weights.store import Origin, pull, weight_set
 from tests.toy_workspace import REPOSITORY, make_toy_workspace, talkhead
@@ -147,3 +148,43 @@ def test_links_do_not_lead_out_of_the_output_folder(tmp_path: Path) -> None:
     through.symlink_to(out)
     (tmp_path / "batch.csv").write_text("speaker,audio,out\nada,a.wav,real/a.mp4\n")
     assert read_manifest(tmp_path / "batch.csv", through)[0].out == through / "real" / "a.mp4", "the folder itself may be a link"
+
+
+# ------------------------------------------------------------------------------------------------- who may use the server
+
+
+def test_every_server_and_every_worker_of_the_deployments_has_a_password() -> None:
+    """And compose does not start without one."""
+    compose = yaml.safe_load((REPOSITORY / "infra" / "compose.yaml").read_text())["services"]
+    environments = {name: service.get("environment") or {} for name, service in compose.items() if service.get("image") == "talkhead"}
+    assert {"server", "control", "machine"} <= environments.keys()
+    for name, environment in environments.items():
+        variable = "PREFECT_SERVER_API_AUTH_STRING" if name == "server" else "PREFECT_API_AUTH_STRING"
+        assert re.fullmatch(r"\$\{PREFECT_AUTH(:\?.+)?\}", environment[variable]), name
+    assert any(":?" in str(environment) for environment in environments.values())
+    documents = [yaml.safe_load_all(path.read_text()) for path in sorted((REPOSITORY / "infra" / "k8s" / "base").glob("*.yaml"))]
+    containers = [
+        container
+        for document in (one for many in documents for one in many if one)
+        for container in document.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+        if "talkhead" in container["image"]
+    ]
+    assert len(containers) >= 4
+    for container in containers:
+        secret = {entry["name"]: entry.get("valueFrom", {}).get("secretKeyRef") for entry in container["env"]}
+        assert secret.get("PREFECT_SERVER_API_AUTH_STRING") or secret.get("PREFECT_API_AUTH_STRING"), container["name"]
+
+
+# ------------------------------------------------------------------------------------------------------- what is run as it is
+
+
+def test_a_program_that_changed_since_it_was_fetched_is_not_run(tmp_path: Path) -> None:
+    import torch
+
+    torch.jit.script(torch.nn.Identity()).save(str(tmp_path / "big-lama.pt"))
+    LamaInpainter(str(tmp_path))
+    pull(tmp_path, weight_set("lama"))  # it is there: only its hash is kept
+    LamaInpainter(str(tmp_path))
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "big-lama.pt"))
+    with pytest.raises(NotAvailableError, match="has changed since it was fetched"):
+        LamaInpainter(str(tmp_path))

@@ -12,12 +12,13 @@ from talkhead_core.media.probe import VideoProbe
 from talkhead_core.media.square_crop import SquareCrop
 from talkhead_core.types import FloatArray
 
-__all__ = ["hand_findings", "picture_findings", "rate_findings"]
+__all__ = ["hand_findings", "picture_findings", "rate_findings", "still_findings"]
 
 _DAMAGED_SHARE = 0.05
 _REPEATED_CHANGE = 0.25  # of the usual change around: a repeated frame keeps only the codec's touch-up
 _REPEATED_NEIGHBOURS = 3
 _REPEATED_SHARE = 0.03
+_STILL_LEVELS = 0.02  # a person who keeps still changes the picture by 0.2 levels and more, an encoder a still one by 0.01
 _LOW_FPS = 20.0
 _FLICKER_PERCENT = 0.4
 _DARK_LEVELS = 30.0
@@ -73,6 +74,14 @@ def picture_findings(probe: VideoProbe, scan: PictureScan) -> tuple[list[Finding
         findings.append(Finding(level="warn", code="dark", message="the picture is nearly black", advice="film in more light"))
     figures = {"shots": len(scan.shots), "repeated_share": repeated, "flicker_percent": flicker, "brightness_levels": light}
     return findings, figures
+
+
+def still_findings(scan: PictureScan) -> list[Finding]:
+    """Whether it is a picture at all that moves, and no photograph with a sound."""
+    if scan.decoded < 2 or float(np.percentile(scan.change[1:], 90)) >= _STILL_LEVELS:
+        return []
+    message, advice = "the picture never changes: a still picture with a sound", "give a video of a person who speaks"
+    return [Finding(level="fail", code="still", message=message, advice=advice)]
 
 
 def hand_findings(scan: PictureScan, crop: SquareCrop) -> tuple[list[Finding], dict[str, Any]]:

@@ -15,7 +15,7 @@ from talkhead_core.footage.face_findings import face_findings, speaker_boxes
 from talkhead_core.footage.finding import Finding, Verdict, verdict
 from talkhead_core.footage.framing import FramingConfig, choose_crop
 from talkhead_core.footage.motion_findings import motion_findings, offset_finding
-from talkhead_core.footage.picture_findings import hand_findings, picture_findings, rate_findings
+from talkhead_core.footage.picture_findings import hand_findings, picture_findings, rate_findings, still_findings
 from talkhead_core.footage.picture_scan import PictureScan, scan_picture
 from talkhead_core.footage.sound_findings import sound_findings
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio_span
@@ -110,6 +110,7 @@ def examine_footage(path: str | Path, config: FootageConfig | None = None, progr
     for found, measured in (
         picture_findings(probe, scan),
         face_findings(scan.faces, probe, config.min_face_height_px),
+        (still_findings(scan), {}),
         *_person(probe, scan, audio, config),
     ):
         findings, figures = findings + found, figures | measured

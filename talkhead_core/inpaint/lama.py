@@ -10,6 +10,7 @@ import numpy as np
 from talkhead_core.errors import NotAvailableError
 from talkhead_core.inpaint.inpainter import Filled
 from talkhead_core.types import Image
+from talkhead_core.weights.store import require_unchanged
 
 __all__ = ["LamaInpainter"]
 
@@ -25,7 +26,7 @@ class LamaInpainter:
         weights: path of ``big-lama.pt``, or of the folder that holds it.
 
     Raises:
-        NotAvailableError: the file is missing, or is not TorchScript.
+        NotAvailableError: the file is missing, is not TorchScript, or was changed since it was fetched.
     """
 
     def __init__(self, weights: str | None = None) -> None:
@@ -33,6 +34,7 @@ class LamaInpainter:
         path = path / _FILE if path.is_dir() else path
         if weights is None or not path.is_file():
             raise NotAvailableError(f"inpainter 'lama' needs {_FILE} ({weights or 'no path is set'}); {_PULL}")
+        require_unchanged(path)  # TorchScript is less than Python, but a program
         import torch  # two seconds that the other inpainters do not spend
 
         self._torch = torch

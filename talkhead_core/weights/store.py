@@ -21,7 +21,7 @@ from talkhead_core.errors import InputError, NotAvailableError, ParameterError, 
 from talkhead_core.progress import Progress, silent
 from talkhead_core.weights.catalogue import CATALOGUE, WeightFile, WeightSet
 
-__all__ = ["Origin", "StoredFile", "pull", "stored_files", "verify", "weight_set"]
+__all__ = ["Origin", "StoredFile", "pull", "require_unchanged", "stored_files", "verify", "weight_set"]
 
 _RECORD = "weights.json"
 _BLOCK_BYTES = 1 << 20
@@ -149,6 +149,19 @@ def verify(folder: Path, stored: StoredFile) -> str:
     except NotAvailableError as error:
         raise InputError(f"{error}; remove it and run 'talkhead models pull {stored.weight_set.name}'") from error
     return digest
+
+
+def require_unchanged(path: Path) -> None:
+    """For files that are programs, before each use: what was fetched here must still be what was fetched.
+
+    A file that somebody put there by hand has no record, and passes.
+
+    Raises:
+        NotAvailableError: it was changed since.
+    """
+    expected = _recorded(path.parent).get(path.name)
+    if expected is not None and _sha256(path) != expected:
+        raise NotAvailableError(f"{path}: has changed since it was fetched, and is not run; remove it and fetch it again")
 
 
 def _download(file: WeightFile, address: str, part: Path, progress: Progress) -> None:
