@@ -120,7 +120,7 @@ def _name(process: psutil.Process) -> str:
     except psutil.Error:
         return "gone"
     return next(
-        (Path(word).name for word in words if word.startswith("tasks.") or word.endswith("/dvc") or word == "flows.command_line"),
+        (word for word in words if word.startswith("tasks.") or word in ("flows.dvc_process", "flows.command_line")),
         "starting",
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from flows.child_process import end_group, started
+from flows.child_process import started
 from flows.stage_runs import Outcome, StageEvent, StageFailedError, deadline, task_failure, told_by
 
 __all__ = ["DubProcess", "DubSource"]
@@ -81,7 +81,7 @@ class DubProcess:
         show(StageEvent(stage=task))
         lines: list[str] = []
         assert process.stdout is not None
-        with deadline(lambda: end_group(process), timeout_s) as late:
+        with deadline(process, timeout_s) as late:
             for line in process.stdout:
                 said = line.rstrip("\n")
                 if said == f"ENDED {task}":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
-from flows.child_process import end_group, started
+from flows.child_process import started
 from flows.dvc_process import ENDED
 from flows.workspace import Workspace
 
@@ -25,21 +25,17 @@ class DvcCommand:
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+        self.process = process
         self.code: int | None = None
 
     def __iter__(self) -> Iterator[str]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
             if line.startswith(ENDED):
                 self.code = int(line.removeprefix(ENDED))
                 return
             yield line.rstrip("\n")
-        self.code = self._process.wait() or 1  # it was killed before it could tell
-
-    def end(self) -> None:
-        """Interrupt, then kill it with all that it has started."""
-        end_group(self._process)
+        self.code = self.process.wait() or 1  # it was killed before it could tell
 
 
 class Dvc:

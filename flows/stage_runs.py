@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from flows.child_process import end_group, started
 from flows.dvc_commands import Dvc
@@ -111,7 +111,7 @@ def reproduce(
         check_free_space(workspace, speaker, stages)
         command = stack.enter_context((dvc or stack.enter_context(Dvc(workspace))).command(arguments))
         transcript = stack.enter_context(_Transcript(workspace, speaker))
-        with deadline(command.end, timeout_s) as late:
+        with deadline(command.process, timeout_s) as late:
             for line in command:
                 yield from transcript.read(line)
         if late.is_set():
@@ -122,18 +122,18 @@ def reproduce(
 
 
 @contextmanager
-def deadline(end: Callable[[], None], seconds: float | None) -> Iterator[threading.Event]:
-    """Call ``end`` when the block takes longer; the event says whether that came to pass."""
+def deadline(process: Any, seconds: float | None) -> Iterator[threading.Event]:
+    """End the process group when the block takes longer; the event says whether that came to pass."""
     late = threading.Event()
     if seconds is None:
         yield late
         return
 
-    def too_late() -> None:
+    def end() -> None:
         late.set()
-        end()
+        end_group(process)
 
-    timer = threading.Timer(seconds, too_late)
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:
@@ -176,9 +176,7 @@ def run_task(
     """
     show(StageEvent(stage=task))
     lines: list[str] = []
-    with ExitStack() as stack:
-        process = stack.enter_context(started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root))
-        late = stack.enter_context(deadline(lambda: end_group(process), timeout_s))
+    with started([sys.executable, "-m", f"tasks.{task}", *arguments], workspace.root) as process, deadline(process, timeout_s) as late:
         assert process.stdout is not None
         for line in process.stdout:
             event = told_by(task, line.rstrip("\n"))
