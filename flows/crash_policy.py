@@ -26,7 +26,7 @@ _AGAIN = "talkhead: crashed runs are scheduled again"
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
-    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before."""
+    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before, unless it is the same."""
     ours = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
     tagged = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
     zombies = Automation(
@@ -75,8 +75,15 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
         ],
     )
     with get_client(sync_client=True) as client:
-        for old in client._client.post("/automations/filter", json={}).json():  # noqa: SLF001 - the client has no call for it
-            if old["name"] in (_ZOMBIES, _AGAIN):
-                client._client.delete(f"/automations/{old['id']}")  # noqa: SLF001
-    zombies.create()
-    again.create()
+        there = [old for old in client._client.post("/automations/filter", json={}).json() if old["name"] in (_ZOMBIES, _AGAIN)]  # noqa: SLF001 - the client has no call for it
+        for automation in (zombies, again):
+            old = [found for found in there if found["name"] == automation.name]
+            if len(old) == 1 and _same(Automation.model_validate(old[0]), automation):
+                continue  # it knows which runs it waits for; a new one would never hear of those that died with the server
+            for found in old:
+                client._client.delete(f"/automations/{found['id']}")  # noqa: SLF001
+            automation.create()
+
+
+def _same(one: Automation, other: Automation) -> bool:
+    return (one.enabled, one.trigger, one.actions) == (other.enabled, other.trigger, other.actions)
