@@ -8,6 +8,7 @@ what ``benchmarks.faults`` holds every next run to.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -78,9 +79,9 @@ def strike_flow(served: ServedSpeaker, kind: str, chance: random.Random) -> tupl
         What was done, and what did not end as it should.
     """
     root, late = served.root, served.stages[-LATE_STAGES:]
-    shutil.rmtree(root / ".dvc" / "cache", ignore_errors=True)  # or the stages would be restored, and none be at work
+    shutil.rmtree(root / ".dvc" / "cache" / "runs", ignore_errors=True)
     for stage in late:
-        shutil.rmtree(root / "data" / SPEAKER / stage)
+        _forget(root, root / "data" / SPEAKER / stage)
     ran(root)
     stage, later_s = chance.choice(late), chance.uniform(0.0, 2.0)
     slow = root / f"toy_{stage}_seconds.txt"
@@ -97,6 +98,14 @@ def strike_flow(served: ServedSpeaker, kind: str, chance: random.Random) -> tupl
     run = _last_run(served)
     problems = [] if run["state_type"] == "COMPLETED" else [f"the run ended as {run['state_name']}: {run['state']['message']}"]
     return f"{', '.join(killed)} {later_s:.1f} s into {stage}, {run['run_count']} attempts", problems
+
+
+def _forget(root: Path, folder: Path) -> None:
+    """Remove a stage's artifacts, also from the cache: or it would be restored, and not be at work."""
+    for path in folder.iterdir():
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        (root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]).unlink(missing_ok=True)
+    shutil.rmtree(folder)
 
 
 def _kill(served: ServedSpeaker, which: str, stage: str) -> str:

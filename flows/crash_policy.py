@@ -30,7 +30,7 @@ _NEVER_BEGUN = "talkhead: runs that a worker took and never began are scheduled 
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: float = _SECONDS_TO_BEGIN) -> None:
-    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before.
+    """Make the server handle crashes, for every run tagged ``talkhead``; replaces what was set before, unless it is the same.
 
     Args:
         zombie_seconds: a run not heard of for so long has crashed.
@@ -101,9 +101,16 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
         ],
     )
     with get_client(sync_client=True) as client:
-        for old in client._client.post("/automations/filter", json={}).json():  # noqa: SLF001 - the client has no call for it
-            if old["name"] in (_ZOMBIES, _AGAIN, _NEVER_BEGUN):
+        wanted = {automation.name: automation for automation in (zombies, again, never_begun)}
+        there = [old for old in client._client.post("/automations/filter", json={}).json() if old["name"] in wanted]  # noqa: SLF001 - the client has no call for it
+        for name, automation in wanted.items():
+            found = [old for old in there if old["name"] == name]
+            if len(found) == 1 and _same(Automation.model_validate(found[0]), automation):
+                continue  # it knows which runs it waits for; a new one would never hear of those that died with the server
+            for old in found:
                 client._client.delete(f"/automations/{old['id']}")  # noqa: SLF001
-    zombies.create()
-    again.create()
-    never_begun.create()
+            automation.create()
+
+
+def _same(one: Automation, other: Automation) -> bool:
+    return (one.enabled, one.trigger, one.actions) == (other.enabled, other.trigger, other.actions)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tasks.sync_error import LSE, SyncError
 
 __all__ = ["MeasuredDub", "dub_protocol", "measure_dub"]
 
+_STACKED_FRAMES = 1000
 _WITHOUT_REFERENCE = ("brisque", "niqe")
 
 
@@ -68,7 +70,9 @@ def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, conf
     probe = probe_video(video)
     fps, size = probe.fps, (probe.width, probe.height)
     landmarker = build_landmarker(LandmarksConfig(landmarker=config.landmarker))
-    points = np.stack([row.points for row in landmarker.detect(resampled_frames(probe, *size, fps), [[0, sys.maxsize]])])
+    rows = landmarker.detect(resampled_frames(probe, *size, fps), [[0, sys.maxsize]])
+    parts = iter(lambda: [row.points[:, :2] for row in islice(rows, _STACKED_FRAMES)], [])
+    points = np.concatenate([np.stack(part) for part in parts])
     change = change_per_frame(resampled_frames(probe, *size, fps))
     sound = read_audio(audio or video)
     times_s = np.arange(len(points)) / float(fps)

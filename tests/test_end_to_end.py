@@ -92,6 +92,26 @@ def test_dub_moves(root: Path) -> None:
     assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 60, "the video falls apart"
 
 
+def test_a_batch_in_one_process_makes_what_a_process_of_its_own_makes(root: Path) -> None:
+    (root / "empty.wav").write_bytes(b"")
+    rows = ["speaker,audio,out", "demo,empty.wav,0.mp4", *(f"demo,data/demo/raw/speech.wav,{number}.mp4" for number in (1, 2))]
+    (root / "batch.csv").write_text("\n".join(rows) + "\n")
+    command = [sys.executable, "-m", "flows.command_line", "dub", "--manifest", "batch.csv", "--out", "out/batch", "--json"]
+    result = subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    errors = [row["error"] for row in json.loads(result.stdout)["dubs"]]
+    assert "empty.wav: is empty" in errors[0] and errors[1:] == [None, None], result.stderr
+    alone = _pictures(root / "out/demo/speech.mp4")
+    for number in (1, 2):
+        assert (root / f"out/batch/{number}.html").is_file()
+        np.testing.assert_array_equal(_pictures(root / f"out/batch/{number}.mp4"), alone)
+    assert not list((root / "data/demo").glob("dub-*"))
+
+
+def _pictures(video: Path) -> np.ndarray:
+    with av.open(str(video)) as container:
+        return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)])
+
+
 def test_all_that_a_person_watches_says_that_it_is_made(root: Path) -> None:
     labelled = {"out/demo/speech.mp4": "dub", "data/demo/report/report.html": "report", "data/demo/render/heldout.mp4": "render"}
     for name, kind in labelled.items():

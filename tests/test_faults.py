@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import faults
 from benchmarks.fault_kinds import FAULTS, Subject
-from benchmarks.faults import differences, rows_of, stand_ins, strike, tables
+from benchmarks.faults import Outcome, differences, rows_of, stand_ins, strike, tables
+from talkhead_core.artifacts import read_json
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +53,24 @@ def test_rows_hold_every_kind_as_often_and_the_same_seed_the_same_rows() -> None
     assert len(rows) == 50 and len(struck) == 200 and rows == rows_of(list(FAULTS), 200, 4, seed=3) != rows_of(list(FAULTS), 200, 4, seed=4)
     assert {struck.count(kind) for kind in FAULTS} == {200 // len(FAULTS), 200 // len(FAULTS) + 1}
     assert all("half-written file" not in row.split(" + ")[1:] or row.startswith("half-written file") for row in rows)
+
+
+def test_a_stopped_run_goes_on_with_the_next_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def struck(subject: Subject, kind: str, seed: int, folder: Path) -> Outcome:
+        tried.append(kind)
+        return Outcome(kind=kind, seed=seed, stages_before=0, details=["x"] * len(kind.split(" + ")), disturbed_code=None, problems=[])
+
+    monkeypatch.setattr(faults, "stand_ins", lambda folder, after: SimpleNamespace(unstable=frozenset()))
+    monkeypatch.setattr(faults, "strike", struck)
+    for seed in ("5", "5", "6"):
+        given = ["--count", "12", "--minutes", "0", "--seed", seed, "--results", str(tmp_path / "faults.json")]
+        monkeypatch.setattr(sys, "argv", ["faults", *given])
+        faults.main()
+    assert tried == [*rows_of(list(FAULTS), 12, 4, seed=5)[:2], rows_of(list(FAULTS), 12, 4, seed=6)[0]]
+    (run,) = read_json(tmp_path / "faults.json")["runs"].values()
+    assert run["seed"] == 6 and len(run["outcomes"]) == 1, "another seed begins anew"
 
 
 def test_the_table_counts_what_struck_and_names_what_was_not_survived() -> None:

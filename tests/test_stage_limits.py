@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.dub_process import DubProcess, DubSource
 from flows.free_space import check_free_space, space_needed
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import Outcome, StageFailedError, reproduce, run_task
@@ -56,6 +57,27 @@ def test_hanging_task_is_ended(tmp_path: Path) -> None:
     (workspace.root / "tasks" / "dub.py").write_text("import time\ntime.sleep(600)\n")
     with pytest.raises(StageFailedError, match="dub: stopped after 1 s"):
         run_task(workspace, "dub", [], lambda event: None, timeout_s=1)
+    _nobody_works_in(workspace.root)
+
+
+def test_hanging_dub_is_ended_and_the_next_one_is_made(tmp_path: Path) -> None:
+    workspace = Workspace(make_toy_workspace(tmp_path))
+    add_speaker(workspace.root, "ada")
+    model = workspace.root / "data/ada/train_torso/model.safetensors"
+    model.parent.mkdir()
+    model.write_text("model")
+    task = workspace.root / "tasks" / "dub_requests.py"
+    good = task.read_text()
+    task.write_text("import time\ntime.sleep(600)\n")
+    speech, out = workspace.root / "speech.wav", workspace.root / "out.mp4"
+    speech.write_bytes(b"speech")
+    source = DubSource(root=workspace.root, speaker="ada", options=(), signature="")
+    with DubProcess() as process:
+        with pytest.raises(StageFailedError, match="dub: stopped after 1 s"):
+            process.dub(source, speech, out, lambda event: None, timeout_s=1)
+        task.write_text(good)
+        process.dub(source, speech, out, lambda event: None, timeout_s=300)
+        assert out.is_file() and out.with_suffix(".html").is_file()
     _nobody_works_in(workspace.root)
 
 

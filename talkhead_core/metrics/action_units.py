@@ -19,6 +19,7 @@ __all__ = ["LOWER_FACE_UNITS", "action_unit_error"]
 
 LOWER_FACE_UNITS = (10, 12, 14, 15, 17, 20, 23, 25, 26)
 
+
 def action_unit_error(reference: pd.DataFrame, rendered: pd.DataFrame) -> dict[str, float]:
     """Sum over units of the mean squared difference: ``aue`` of all 17, ``aue_lower`` and ``aue_upper`` of the parts of the face.
 

@@ -61,12 +61,16 @@ def landmark_distance_percent(reference: FloatArray, rendered: FloatArray) -> Fl
 
 def mouth_opening(points_px: FloatArray) -> FloatArray:
     """Distance between the inner lips (13 to 14) over the height of the face (10 to 152), ``[frames]``."""
-    points = np.asarray(points_px, dtype=np.float64)[..., :2]
 
     def distance(first: int, second: int) -> FloatArray:
-        return np.asarray(np.linalg.norm(points[:, first] - points[:, second], axis=-1))
+        return np.asarray(np.linalg.norm(_place(points_px, first) - _place(points_px, second), axis=-1))
 
     return distance(_UPPER_INNER_LIP, _LOWER_INNER_LIP) / distance(_FOREHEAD, _CHIN)
+
+
+def _place(points_px: FloatArray, point: int) -> FloatArray:
+    """``[frames, 2]`` float64 of one point: an hour's mesh as a whole would take a gigabyte."""
+    return np.asarray(points_px[:, point, :2], dtype=np.float64)
 
 
 def correlation(reference: FloatArray, rendered: FloatArray) -> FloatArray:

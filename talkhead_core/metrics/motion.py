@@ -26,7 +26,7 @@ def jitter_px512(points_px: FloatArray, size_px: int) -> FloatArray:
     Smooth motion has a small second difference, a trembling pose a large one. NaN at the first and last frame and beside
     a frame without a face.
     """
-    centre = np.asarray(points_px, dtype=np.float64)[:, list(_RIGID), :2].mean(axis=1)
+    centre = points_px[:, list(_RIGID), :2].mean(axis=1, dtype=np.float64)
     jitter = np.full(len(centre), np.nan)
     if len(centre) >= 3:
         jitter[1:-1] = np.linalg.norm(centre[2:] - 2.0 * centre[1:-1] + centre[:-2], axis=-1)
@@ -35,10 +35,9 @@ def jitter_px512(points_px: FloatArray, size_px: int) -> FloatArray:
 
 def eye_opening(points_px: FloatArray) -> FloatArray:
     """Eye aspect ratio, mean of both eyes, ``[frames]`` (Soukupova and Cech, CVWW 2016, eq. 1)."""
-    points = np.asarray(points_px, dtype=np.float64)[..., :2]
 
     def ratio(eye: tuple[int, ...]) -> FloatArray:
-        p = points[:, list(eye)]
+        p = np.asarray(points_px[:, list(eye), :2], dtype=np.float64)
         upright = np.linalg.norm(p[:, 1] - p[:, 5], axis=-1) + np.linalg.norm(p[:, 2] - p[:, 4], axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):  # an eye of no width, at the very edge of a frame
             return np.asarray(upright / (2.0 * np.linalg.norm(p[:, 0] - p[:, 3], axis=-1)))
