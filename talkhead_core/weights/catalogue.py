@@ -170,6 +170,20 @@ _SETS = (
         chosen_by=(("speech_features", "method", "ave"),),
     ),
     WeightSet(
+        name="dnsmos",
+        files=(
+            WeightFile(
+                file="dnsmos_sig_bak_ovr.onnx",
+                source=f"{_RAW}/microsoft/DNS-Challenge/master/DNSMOS/DNSMOS/sig_bak_ovr.onnx",
+                size_mb=1.2,
+                sha256="269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+            ),
+        ),
+        licence="CC BY 4.0, its program MIT",
+        commercial=True,
+        use="nothing: the denoiser 'auto' asks it when it is there",
+    ),
+    WeightSet(
         name="zipenhancer",
         files=(
             WeightFile(

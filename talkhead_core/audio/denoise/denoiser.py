@@ -9,12 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from talkhead_core.audio.denoise.spectral_subtraction import MssConfig
+from talkhead_core.audio.dnsmos import SpeechRating
 from talkhead_core.audio.voice_activity import SpeechLevels, speech_levels
 from talkhead_core.parameters import require
 from talkhead_core.registry import Registry
 from talkhead_core.types import FloatArray
 
-__all__ = ["DENOISERS", "AutoConfig", "Decision", "DenoiseConfig", "Denoiser", "denoise", "denoise_blocks"]
+__all__ = ["DENOISERS", "AutoConfig", "Decision", "DenoiseConfig", "Denoiser", "ReadBlocks", "denoise", "denoise_blocks"]
+
+ReadBlocks = Callable[[], Iterable[FloatArray]]
+"""Opens a recording: consecutive mono ``[samples]`` at 16 kHz."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +29,21 @@ class AutoConfig:
         clean_from_db: a recording whose band-wise signal-to-noise ratio is at least this passes untouched.
         full_below_db: below this the background is subtracted in full; in between its remainder grows.
         gentlest_floor: the smallest gain just below ``clean_from_db``.
+        dnsmos: path of DNSMOS's network, or of the folder that holds it; its ratings join the decision where it is there.
+        clean_background: a background that DNSMOS rates at least so, of 5, passes untouched whatever its level.
+        worse_by: subtraction that lowers DNSMOS's overall rating by more than this is made gentler, or left.
     """
 
     clean_from_db: float = 25.0
     full_below_db: float = 20.0
     gentlest_floor: float = 0.3
+    dnsmos: str | None = None
+    clean_background: float = 4.0
+    worse_by: float = 0.05
 
     def __post_init__(self) -> None:
+        require(1 <= self.clean_background <= 5, f"clean_background must lie in [1, 5], not {self.clean_background}")
+        require(self.worse_by >= 0, f"worse_by must not be negative, not {self.worse_by}")
         require(self.full_below_db <= self.clean_from_db, "full_below_db must not exceed clean_from_db")
         require(0 <= self.gentlest_floor <= 1, "gentlest_floor must lie in [0, 1]")
 
@@ -64,11 +76,13 @@ class Decision:
         applied: name of the method that will run; ``none`` if the recording passes untouched.
         reasons: for a person to read.
         settings: of the method that will run.
+        ratings: what DNSMOS gave each version that was weighed, where it was asked.
     """
 
     applied: str
     reasons: list[str]
     settings: dict[str, Any] = field(default_factory=dict)
+    ratings: dict[str, SpeechRating] = field(default_factory=dict)
 
 
 class Denoiser(Protocol):
@@ -76,8 +90,8 @@ class Denoiser(Protocol):
 
     def __init__(self, config: DenoiseConfig) -> None: ...
 
-    def prepare(self, levels: SpeechLevels) -> Decision:
-        """Look at a recording's levels before :meth:`stream`; called once."""
+    def prepare(self, levels: SpeechLevels, read: ReadBlocks) -> Decision:
+        """Look at a recording's levels, and listen to it where they do not tell, before :meth:`stream`; called once."""
         ...
 
     def stream(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
@@ -96,11 +110,11 @@ DENOISERS: Registry[type[Denoiser]] = Registry(
 )
 
 
-def denoise_blocks(read: Callable[[], Iterable[FloatArray]], config: DenoiseConfig) -> tuple[Iterator[FloatArray], Decision, SpeechLevels]:
+def denoise_blocks(read: ReadBlocks, config: DenoiseConfig) -> tuple[Iterator[FloatArray], Decision, SpeechLevels]:
     """Measure a recording, decide, and denoise it block by block, in constant memory.
 
     Args:
-        read: opens the recording: consecutive mono ``[samples]`` at 16 kHz; called twice.
+        read: opens the recording: consecutive mono ``[samples]`` at 16 kHz; called more than once.
         config: the method and its settings.
 
     Returns:
@@ -111,7 +125,7 @@ def denoise_blocks(read: Callable[[], Iterable[FloatArray]], config: DenoiseConf
     """
     denoiser = DENOISERS.get(config.method)(config)
     levels = speech_levels(read())
-    decision = denoiser.prepare(levels)
+    decision = denoiser.prepare(levels, read)
     return denoiser.stream(read()), decision, levels
 
 
@@ -142,6 +156,7 @@ def denoise_report(config: DenoiseConfig, decision: Decision, before: SpeechLeve
         "applied": decision.applied,
         "reasons": decision.reasons,
         "settings": decision.settings,
+        "dnsmos": {name: {key: round(value, 3) for key, value in asdict(rating).items()} for name, rating in decision.ratings.items()},
         "before": _finite(before),
         "after": _finite(after),
     }

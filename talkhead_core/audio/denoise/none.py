@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from talkhead_core.audio.denoise.denoiser import Decision, DenoiseConfig
+from talkhead_core.audio.denoise.denoiser import Decision, DenoiseConfig, ReadBlocks
 from talkhead_core.audio.voice_activity import SpeechLevels
 from talkhead_core.types import FloatArray
 
@@ -17,7 +17,7 @@ class Untouched:
     def __init__(self, config: DenoiseConfig) -> None:
         del config
 
-    def prepare(self, levels: SpeechLevels) -> Decision:
+    def prepare(self, levels: SpeechLevels, read: ReadBlocks) -> Decision:
         """See ``Denoiser.prepare``."""
         return Decision(applied="none", reasons=["method 'none' was asked for"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from talkhead_core.audio.denoise.chunks import overlapping_chunks
-from talkhead_core.audio.denoise.denoiser import Decision, DenoiseConfig
+from talkhead_core.audio.denoise.denoiser import Decision, DenoiseConfig, ReadBlocks
 from talkhead_core.audio.denoise.zip_enhancer.official_weights import WEIGHTS_FILE, load_official
 from talkhead_core.audio.voice_activity import SpeechLevels
 from talkhead_core.errors import NotAvailableError
@@ -40,7 +40,7 @@ class ZipEnhancerDenoiser:
         self._weights = config.weights
         self._network = load_official(Path(config.weights))
 
-    def prepare(self, levels: SpeechLevels) -> Decision:
+    def prepare(self, levels: SpeechLevels, read: ReadBlocks) -> Decision:
         """See ``Denoiser.prepare``."""
         return Decision(applied="zipenhancer", reasons=["method 'zipenhancer' was asked for"], settings={"weights": self._weights})
 
