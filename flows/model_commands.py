@@ -14,7 +14,7 @@ from flows.stage_display import StageDisplay
 from flows.stage_runs import StageEvent
 from flows.workspace import Workspace
 from talkhead_core.speakers import speaker_parameters
-from talkhead_core.weights.catalogue import CATALOGUE
+from talkhead_core.weights.catalogue import CATALOGUE, WeightSet
 from talkhead_core.weights.store import Origin, pull, stored_files, verify, weight_set
 from talkhead_core.weights.usage import check_commercial
 
@@ -52,7 +52,7 @@ def models_list(as_json: JsonOption = False) -> None:
             "sha256": row.file.sha256,
             "licence": row.weight_set.licence,
             "commercial_use": row.weight_set.commercial,
-            "used_by": [f"{section}.{key}: {value}" for section, key, value in row.weight_set.chosen_by] or ["evaluate"],
+            "used_by": _used_by(row.weight_set),
             "about_mb": row.file.size_mb,
             "size_bytes": row.size_bytes,
             "present": row.size_bytes is not None,
@@ -61,10 +61,18 @@ def models_list(as_json: JsonOption = False) -> None:
     ]
     lines = [
         f"{row.weight_set.name:<16} {'here' if row.size_bytes is not None else '-':<5} {row.file.file:<38} {row.file.size_mb:>7g} MB  "
-        f"{'' if row.weight_set.commercial else 'NOT FOR COMMERCIAL USE: '}{row.weight_set.licence}"
+        f"{', '.join(_used_by(row.weight_set)):<38} {_licence(row.weight_set)}"
         for row in rows
     ]
     tell(table, lines, as_json=as_json)
+
+
+def _licence(weights: WeightSet) -> str:
+    return weights.licence if weights.commercial else f"NOT FOR COMMERCIAL USE: {weights.licence}"
+
+
+def _used_by(weights: WeightSet) -> list[str]:
+    return [f"{section}.{key}: {value}" for section, key, value in weights.chosen_by] or ["evaluate"]
 
 
 @models.command("pull")

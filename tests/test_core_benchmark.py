@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.marching_head import MarchingHead
+from benchmarks.nerf_core import compared_kernels
 from benchmarks.nerf_core_table import tables
 from talkhead_core.artifacts import read_json
 from talkhead_core.training.checkpoints import CheckpointStore
@@ -38,6 +39,13 @@ def test_the_marching_reference_learns_and_prunes(tmp_path: Path) -> None:
     assert history[-1]["psnr"] > history[0]["psnr"] + 3
     assert int((head.occupancy > 0.1).sum()) < occupied
     assert 3 < head.samples_a_ray <= 16
+
+
+def test_a_kernel_that_does_not_load_is_named_with_its_reason() -> None:
+    kernels, left_out = compared_kernels(torch.device("cuda"))
+    assert kernels[0] == "torch" and {*kernels, *left_out} == {"torch", "triton", "tinycudann"} and all(left_out.values())
+    path = next(iter(sorted((ROOT / "benchmarks" / "results").glob("nerf_core_*.json"))))
+    assert "tinycudann was not measured: no device." in tables(read_json(path) | {"left_out": {"tinycudann": "no device"}})
 
 
 def test_the_documented_figures_are_the_measured_ones() -> None:
