@@ -1,6 +1,6 @@
 """Runs whose process or machine died are taken up again, at most ``MOST_RESCHEDULES`` times.
 
-Two automations on the server do it: one calls a run crashed that has not been heard of, one schedules a crashed run again. DVC
+Two automations on the server do it: one calls a run crashed that has not been heard of, and one schedules a crashed run again. DVC
 makes the second attempt cheap: finished stages are skipped, trainings go on from their checkpoint.
 """
 
@@ -23,6 +23,9 @@ TAG = "talkhead"
 _PAUSE = timedelta(seconds=20)  # on a machine under ten times its load, a worker was seen to take more than 12 s to clear a run away
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
+_TRY_AGAIN = ChangeFlowRunState(
+    force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
+)
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
@@ -48,10 +51,13 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
             threshold=1,
             within=timedelta(seconds=zombie_seconds),
         ),
+        # scheduled again here, too: a server that was started anew sets a run's next state aside for a quarter of an hour, because
+        # the state before was another server's, and so the other automation hears of this crash late
         actions=[
             ChangeFlowRunState(
                 force=False, state=StateType.CRASHED, name="Crashed", message="Nothing was heard of this run: its machine died."
-            )
+            ),
+            _TRY_AGAIN,
         ],
     )
     again = Automation(
@@ -68,11 +74,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
             threshold=1,
             within=_PAUSE,
         ),
-        actions=[
-            ChangeFlowRunState(
-                force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
-            )
-        ],
+        actions=[_TRY_AGAIN],
     )
     with get_client(sync_client=True) as client:
         there = [old for old in client._client.post("/automations/filter", json={}).json() if old["name"] in (_ZOMBIES, _AGAIN)]  # noqa: SLF001 - the client has no call for it
