@@ -21,7 +21,6 @@ import hashlib
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,6 +36,7 @@ from benchmarks.flow_faults import FLOW_FAULTS, LATE_STAGES, SPEAKER, served_spe
 from benchmarks.machine import describe_machine
 from benchmarks.prepared_speaker import REPOSITORY
 from flows.child_process import child_environment
+from flows.demo_speaker import make_demo_speaker
 from flows.stage_graph import read_stage_graph
 from flows.stage_runs import reproduce
 from flows.workspace import Workspace
@@ -145,12 +145,7 @@ def stand_ins(folder: Path, after: list[int], slow_s: float = 0.15) -> Subject:
 def real_stages(folder: Path, after: list[int]) -> Subject:
     """The real stages at the smoke profile, on the demo speaker."""
     root = make_workspace(folder / "real")
-    command = [sys.executable, "-m", "flows.command_line", "demo", "--profile", "smoke"]
-    subprocess.run(command, cwd=root, env=child_environment(), stdin=subprocess.DEVNULL, check=True, capture_output=True)
-    for name in ("data/demo", ".dvc/cache", "out", "checkpoints", "dvc.lock", ".talkhead"):
-        for path in (root / name).iterdir() if name == "data/demo" else [root / name]:
-            if path.name != "raw" and path.exists():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    make_demo_speaker(Workspace(root), "smoke", None, lambda event: None)
     return prepare(root, "demo", folder, after, {}, twice=True)
 
 

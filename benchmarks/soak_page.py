@@ -7,11 +7,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.prepared_speaker import REPOSITORY
-from talkhead_core.artifacts import whole_file, write_text
+from talkhead_core.artifacts import read_json, whole_file, write_text
 
 __all__ = ["table", "write_page"]
 
 DOCUMENT, PLOT = REPOSITORY / "docs" / "soak.md", REPOSITORY / "docs" / "soak.svg"
+WARMTH = REPOSITORY / "benchmarks" / "results" / "dub_batch.json"
 _NAMES = {"memory_mib": "memory, MiB", "open_files": "open files", "processes": "processes", "temporary_files": "temporary files"}
 _TEXT = """# Does anything grow?
 
@@ -22,13 +23,15 @@ hundred dubs and an hour of speech.
 
 {table}
 
+{warmth}
+
 ![Memory and open files over time](soak.svg)
 """
 
 
 def write_page(results: dict[str, Any]) -> None:
     """Write the page and its plot."""
-    write_text(DOCUMENT, _TEXT.format(table=table(results)))
+    write_text(DOCUMENT, _TEXT.format(table=table(results), warmth=_warmth()))
     with whole_file(PLOT) as temporary:
         _plot(results).savefig(temporary, format="svg", metadata={"Date": None})
 
@@ -46,6 +49,18 @@ def table(results: dict[str, Any]) -> str:
                 lines.append(f"| {kind} | {says} | {row['median']:g} | {row['most']:g} | {slope} "
                              f"| {100 * row['growth']:+.1f} % | {'flat' if row['flat'] else 'GROWS'} |")  # fmt: skip
     return "\n".join(lines)
+
+
+def _warmth() -> str:
+    """What one process for all dubs is worth, as ``benchmarks.dub_batch`` measured it."""
+    if not WARMTH.is_file():
+        return ""
+    found = read_json(WARMTH)
+    rates = found["dubs_a_minute"]
+    return (
+        f"`python -m benchmarks.dub_batch`: {found['dubs']} short dubs in one batch, its start included, go at {rates['batch']:g} a minute, "
+        f"by a command each at {rates['alone']:g}: {found['ratio']:g} times as fast."
+    )
 
 
 def _run(kind: str, run: dict[str, Any]) -> str:

@@ -27,6 +27,9 @@ _BEGUN_OR_GIVEN_BACK = ("Running", "Completed", "Failed", "Crashed", "Cancelled"
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
 _NEVER_BEGUN = "talkhead: runs that a worker took and never began are scheduled again"
+_TRY_AGAIN = ChangeFlowRunState(
+    force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
+)
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: float = _SECONDS_TO_BEGIN) -> None:
@@ -57,10 +60,13 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
             threshold=1,
             within=timedelta(seconds=zombie_seconds),
         ),
+        # scheduled again here, too: a server that was started anew sets a run's next state aside for a quarter of an hour, because
+        # the state before was another server's, and so the other automation hears of this crash late
         actions=[
             ChangeFlowRunState(
                 force=False, state=StateType.CRASHED, name="Crashed", message="Nothing was heard of this run: its machine died."
-            )
+            ),
+            _TRY_AGAIN,
         ],
     )
     again = Automation(
@@ -77,11 +83,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
             threshold=1,
             within=_PAUSE,
         ),
-        actions=[
-            ChangeFlowRunState(
-                force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
-            )
-        ],
+        actions=[_TRY_AGAIN],
     )
     never_begun = Automation(
         name=_NEVER_BEGUN,
