@@ -60,7 +60,7 @@ def ask(api: str, path: str, body: list[Any] | None = None, **fields: object) ->
     request = urllib.request.Request(
         f"{api}/{path}", json.dumps(fields if body is None else body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=180) as answer:  # a busy host answers late
         return json.load(answer)
 
 
