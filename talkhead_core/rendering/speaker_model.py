@@ -27,7 +27,7 @@ from talkhead_core.types import FloatArray
 
 __all__ = ["SpeakerModel"]
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass
