@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import uniform_filter1d
 
 from talkhead_core.encoders.fc_res_block import FCResBlock, ResidualAudioEncoder
+from talkhead_core.encoders.kernel_readout import KernelReadout
 from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig
 from talkhead_core.errors import InputError, ParameterError, TrainingError
 from talkhead_core.fields.head_field import HeadFieldConfig
@@ -18,6 +19,7 @@ from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
 from talkhead_core.training.checkpoints import CheckpointStore, signature
 from talkhead_core.training.head_training import HeadTrainer, HeadTrainingConfig
+from talkhead_core.training.kernel_regression import KernelRegression, KernelRegressionConfig
 from talkhead_core.training.lip_training import LipTrainingConfig, predict_lip_codes, train_lip_encoder
 from talkhead_core.training.ray_sampling import mouth_boxes
 from talkhead_core.training.structure_loss import multiscale_gradient_loss
@@ -161,18 +163,50 @@ def test_the_mouth_opens_as_wide_as_frames_not_learned_say() -> None:
     np.testing.assert_allclose(stretched[:, 1], plain[:, 1], atol=0.15 * wanted[:, 1].std())
 
 
-@pytest.mark.parametrize("linear_share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("kernel_share", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("phonetic", [False, True])
-def test_a_saved_lip_encoder_says_the_same(linear_share: float, phonetic: bool) -> None:
+def test_a_saved_lip_encoder_says_the_same(kernel_share: float, phonetic: bool) -> None:
     generator = np.random.default_rng(2)
     features = generator.standard_normal((80, 24, 80)).astype(np.float32)
     codes = generator.standard_normal((80, 2)).astype(np.float32)
-    config = LipTrainingConfig(iterations=2, members=2, folds=2, clips=2, clip_frames=8, linear_share=linear_share, phonetic=phonetic)
+    config = LipTrainingConfig(iterations=2, members=2, folds=2, clips=2, clip_frames=8, kernel_share=kernel_share, phonetic=phonetic)
     encoder = train_lip_encoder(features, codes, np.arange(70), config)
-    assert (encoder.phonetic is not None) == phonetic and (encoder.linear is not None) == (linear_share > 0)
+    assert (encoder.phonetic is not None) == phonetic and (encoder.kernel is not None) == (kernel_share > 0)
     copy = LipEncoder(encoder.config)
     copy.load_state_dict(encoder.state_dict())
     np.testing.assert_array_equal(predict_lip_codes(copy, features), predict_lip_codes(encoder, features))
+
+
+def test_the_kernel_readout_is_kernel_ridge_regression_and_few_centres_are_nearly_it() -> None:
+    generator = np.random.default_rng(4)
+    features = torch.from_numpy(generator.standard_normal((150, 12, 6)).astype(np.float32))
+    codes = (features[:, 5:7].mean(dim=(1, 2), keepdim=True)[:, :, 0] * 3).numpy().repeat(2, axis=1)
+    learned, told = np.arange(120), np.arange(120, 150)
+
+    def fitted(most_centres: int) -> tuple[KernelReadout, KernelRegression]:
+        config = KernelRegressionConfig(ridge=0.05, most_centres=most_centres, dimensions=36)
+        regression = KernelRegression(lambda ids: features[ids], 150, learned, (4, 2), config)
+        return regression.fit(codes, learned), regression
+
+    readout, regression = fitted(120)
+    points = regression.points.double().numpy()
+    distances = np.square(points[:, None] - points[None]).sum(axis=2)
+    among, across = np.exp(-distances[:120, :120] / 2), np.exp(-distances[120:, :120] / 2)
+    weights = np.linalg.solve(among + 0.05 * np.eye(120), codes[:120] - codes[:120].mean(axis=0))
+    expected = readout.smoothed(torch.from_numpy(across @ weights + codes[:120].mean(axis=0)).float()[None])
+    torch.testing.assert_close(readout(features[told][None]), expected, atol=2e-4, rtol=0)
+    assert np.corrcoef(expected[0, :, 0], codes[told, 0])[0, 1] > 0.4
+    few, _ = fitted(80)
+    assert few.centres.shape == (80, 36)
+    assert np.corrcoef(few(features[told][None])[0, :, 0], expected[0, :, 0])[0, 1] > 0.8
+
+
+def test_groups_count_the_same_whatever_their_size() -> None:
+    features = torch.from_numpy(np.random.default_rng(5).standard_normal((90, 12, 9)).astype(np.float32)) * torch.arange(1.0, 10.0)
+    regression = KernelRegression(lambda ids: features[ids], 90, np.arange(90), (8, 1), KernelRegressionConfig())
+    rows = regression.fit(np.zeros((90, 1), np.float32), np.arange(90)).rows(features).view(90, -1, 9)
+    lengths = [float(part.square().sum(dim=(1, 2)).mean()) for part in (rows[..., :8], rows[..., 8:])]
+    np.testing.assert_allclose(lengths, [0.5, 0.5], rtol=1e-3)
 
 
 def test_the_phonetic_encoder_is_left_out_for_other_features() -> None:

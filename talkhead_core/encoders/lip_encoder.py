@@ -1,8 +1,8 @@
 """From windows of speech features to lip codes.
 
 Trained end to end from pixels, a field learns nothing from the audio for a long time; trained against lip codes of the tracked
-mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and one linear readout vote; the
-readout and every other network are given, beside the speech features, what the phonetic encoder hears in them.
+mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and a kernel readout vote; the readout
+and every other network are given, beside the speech features, what the phonetic encoder hears in them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from talkhead_core.encoders.fc_res_block import ResidualAudioEncoder
+from talkhead_core.encoders.kernel_readout import KernelReadout, KernelReadoutConfig
 from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder, PhoneticEncoderConfig
 from talkhead_core.parameters import require
 
-__all__ = ["LinearReadout", "LipEncoder", "LipEncoderConfig", "LipNetwork"]
+__all__ = ["LipEncoder", "LipEncoderConfig", "LipNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,8 @@ class LipEncoderConfig:
         lip_codes: codes to predict.
         dropout: of the window's embedding, in training.
         members: networks that vote; every other one is not given what the phonetic encoder hears, so that they err differently.
-        linear_share: of the linear readout in the vote; 0 leaves it out.
+        kernel_share: of the kernel readout in the vote; 0 leaves it out.
+        kernel: sizes of the kernel readout; its groups of channels are the speech features and the two things the phonetic encoder says.
         phonetic: sizes of the phonetic encoder; None for features that are not log-mel bands.
     """
 
@@ -38,21 +40,27 @@ class LipEncoderConfig:
     lip_codes: int = 8
     dropout: float = 0.3
     members: int = 4
-    linear_share: float = 0.35
+    kernel_share: float = 0.6
+    kernel: KernelReadoutConfig = KernelReadoutConfig()
     phonetic: PhoneticEncoderConfig | None = None
 
     def __post_init__(self) -> None:
         require(self.window >= 8, f"window must be at least 8 columns, not {self.window}")
         require(0.0 <= self.dropout < 1.0, f"dropout must be in [0, 1), not {self.dropout}")
         require(1 <= self.members <= 16, f"members must be 1 to 16, not {self.members}")
-        require(0.0 <= self.linear_share <= 1.0, f"linear_share must be in [0, 1], not {self.linear_share}")
+        require(0.0 <= self.kernel_share <= 1.0, f"kernel_share must be in [0, 1], not {self.kernel_share}")
         phonetic_fits = self.phonetic is None or self.phonetic.channels == self.channels
         require(phonetic_fits, f"the phonetic encoder hears log-mel bands, not features of {self.channels} channels")
 
     @property
-    def input_channels(self) -> int:
-        """Channels that the networks see: the features', and the phonetic encoder's."""
+    def network_channels(self) -> int:
+        """Channels that the networks see: the features', and the phonetic encoder's embedding."""
         return self.channels + (self.phonetic.embedding if self.phonetic else 0)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Channels of each group that the kernel readout sees: the features', the embedding's, and those that it was made from."""
+        return (self.channels, self.phonetic.embedding, self.phonetic.hidden) if self.phonetic else (self.channels,)
 
 
 class LipNetwork(nn.Module):
@@ -83,33 +91,15 @@ class LipNetwork(nn.Module):
         self.codes = nn.Linear(64, config.lip_codes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Inputs ``[clips, frames, window, input_channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
+        """Inputs ``[clips, frames, window, at least channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
         clips, frames = features.shape[:2]
         embedded = self.residual(self.windows(features[..., : self.channels].flatten(0, 1).transpose(1, 2))).view(clips, frames, 64)
         mixed = embedded + self.over_frames(embedded.transpose(1, 2)).transpose(1, 2)
         return self.codes(torch.nn.functional.leaky_relu(mixed, 0.02))
 
 
-class LinearReadout(nn.Module):
-    """Every fourth column of a frame's window, linearly to lip codes: less able than the networks, and wrong elsewhere than they are."""
-
-    stride = 4
-
-    def __init__(self, config: LipEncoderConfig) -> None:
-        super().__init__()
-        self.codes = nn.Linear(-(-config.window // self.stride) * config.input_channels, config.lip_codes)
-
-    def inputs(self, windows: Tensor) -> Tensor:
-        """``[..., window, input_channels]`` to the rows ``[..., numbers]`` that are regressed on."""
-        return windows[..., :: self.stride, :].flatten(-2)
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """``[clips, frames, window, input_channels]`` to lip codes ``[clips, frames, lip_codes]``."""
-        return self.codes(self.inputs(windows))
-
-
 class LipEncoder(nn.Module):
-    """The vote of several networks and a linear readout, stretched in the direction in which the mouth opens.
+    """The vote of several networks and a kernel readout, stretched in the direction in which the mouth opens.
 
     Least squares shrinks what it cannot tell, and mouths under-open; the stretch gives the opening back what it should have.
     """
@@ -122,7 +112,7 @@ class LipEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.networks = nn.ModuleList(self.untrained_network(member) for member in range(config.members))
-        self.linear = LinearReadout(config) if config.linear_share else None
+        self.kernel = KernelReadout(config.kernel, config.window, config.lip_codes) if config.kernel_share else None
         self.phonetic = PhoneticEncoder(config.phonetic) if config.phonetic else None
         if config.phonetic:
             self.register_buffer("heard_mean", torch.zeros(config.phonetic.embedding))
@@ -131,21 +121,21 @@ class LipEncoder(nn.Module):
 
     def untrained_network(self, member: int) -> LipNetwork:
         """A network like the one in place ``member``."""
-        return LipNetwork(self.config, self.config.channels if member % 2 else self.config.input_channels)
+        return LipNetwork(self.config, self.config.channels if member % 2 else self.config.network_channels)
 
     def inputs(self, features: Tensor) -> Tensor:
-        """What the networks see: ``[..., window, channels]`` to ``[..., window, input_channels]``."""
+        """The features and what is heard in them: ``[..., window, channels]`` to ``[..., window, sum of groups]``."""
         if self.phonetic is None:
             return features
-        heard = self.phonetic(features.flatten(0, -3)).view(*features.shape[:-1], -1)
-        return torch.cat([features, (heard - self.heard_mean) / self.heard_std], dim=-1)
+        embedding, hidden = (part.view(*features.shape[:-1], -1) for part in self.phonetic.hear(features.flatten(0, -3)))
+        return torch.cat([features, (embedding - self.heard_mean) / self.heard_std, hidden], dim=-1)
 
-    def vote(self, networks: Tensor, linear: Tensor) -> Tensor:
-        """Codes that the networks and the linear readout gave, as one."""
-        return torch.lerp(networks, linear, self.config.linear_share)
+    def vote(self, networks: Tensor, kernel: Tensor) -> Tensor:
+        """Codes that the networks and the kernel readout gave, as one."""
+        return torch.lerp(networks, kernel, self.config.kernel_share)
 
     def forward(self, features: Tensor) -> Tensor:
         """``[clips, frames, window, channels]`` of consecutive frames to lip codes ``[clips, frames, lip_codes]``."""
         windows = self.inputs(features)
         codes = torch.stack([network(windows) for network in self.networks]).mean(dim=0)
-        return (codes if self.linear is None else self.vote(codes, self.linear(windows))) @ self.stretch
+        return (codes if self.kernel is None else self.vote(codes, self.kernel(windows))) @ self.stretch

@@ -64,7 +64,12 @@ class PhoneticEncoder(nn.Module):
 
     def forward(self, columns: Tensor) -> Tensor:
         """``[batch, columns, channels]``, each channel standardised over a recording, to ``[batch, columns, embedding]``."""
-        return self.embed(self.columns(columns.transpose(1, 2))).transpose(1, 2)
+        return self.hear(columns)[0]
+
+    def hear(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding, as :meth:`forward` gives it, and what it was made from, ``[batch, columns, hidden]``."""
+        hidden = self.columns(columns.transpose(1, 2))
+        return self.embed(hidden).transpose(1, 2), hidden.transpose(1, 2)
 
     @classmethod
     def trained(cls, path: Path = _WEIGHTS) -> PhoneticEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.encoders.lip_encoder import LinearReadout, LipEncoder, LipEncoderConfig, LipNetwork
+from talkhead_core.encoders.kernel_readout import KernelReadout, KernelReadoutConfig
+from talkhead_core.encoders.lip_encoder import LipEncoder, LipEncoderConfig, LipNetwork
 from talkhead_core.encoders.phonetic_encoder import PhoneticEncoder, PhoneticEncoderConfig
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
+from talkhead_core.training.kernel_regression import KernelRegression, KernelRegressionConfig
 from talkhead_core.types import FloatArray, FrameRows
 
 __all__ = ["LipTrainingConfig", "predict_lip_codes", "train_lip_encoder"]
@@ -42,8 +45,8 @@ class LipTrainingConfig:
         gain_std: noise constant over channels and a clip: another loudness.
         masked_channels: widest band of channels silenced in a clip (SpecAugment).
         phonetic: let the phonetic encoder listen too; only where the features are log-mel bands.
-        linear_share: of a linear readout in the vote; 0 leaves it out.
-        ridge: of that readout; its inputs have unit variance.
+        kernel_share: of the kernel readout in the vote; 0 leaves it out.
+        kernel: how that readout is fitted.
         seed: of initial weights and draws.
     """
 
@@ -62,8 +65,8 @@ class LipTrainingConfig:
     gain_std: float = 0.3
     masked_channels: int = 16
     phonetic: bool = True
-    linear_share: float = 0.35
-    ridge: float = 1000.0
+    kernel_share: float = 0.6
+    kernel: KernelRegressionConfig = KernelRegressionConfig()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,7 +77,6 @@ class LipTrainingConfig:
         require(0.0 < self.opening_spread <= 2.0, f"opening_spread must be in (0, 2], not {self.opening_spread}")
         require(self.clip_frames >= 8, f"clip_frames must be at least 8, not {self.clip_frames}")
         require(0 < self.learning_rate < 1, f"learning_rate must be in (0, 1), not {self.learning_rate}")
-        require(self.ridge > 0, f"ridge must be above 0, not {self.ridge}")
 
 
 def train_lip_encoder(
@@ -85,7 +87,7 @@ def train_lip_encoder(
     progress: Progress = silent,
     opening_cm: Callable[[FloatArray], FloatArray] | None = None,
 ) -> LipEncoder:
-    """Train the networks and the linear readout, and stretch the opening by what frames not learned from showed.
+    """Train the networks and the kernel readout, and stretch the opening by what frames not learned from showed.
 
     Args:
         features: ``[N, window, channels]``, row ``i`` is frame id ``i``.
@@ -97,6 +99,7 @@ def train_lip_encoder(
     """
     torch.manual_seed(config.seed)
     encoder = _untrained(features, lip_codes.shape[1], train_ids, config)
+    regression = _regression(encoder, features, train_ids, config) if config.kernel_share else None
     inputs = _inputs(encoder, features)
     end, networks = int(train_ids.max()) + 1, config.members + (config.folds if config.folds > 1 else 0)
 
@@ -115,13 +118,13 @@ def train_lip_encoder(
             learned, judge = np.setdiff1d(train_ids, part), encoder.untrained_network(fold)
             train(judge, learned, config.members + fold)
             unseen[part] = predict_lip_codes(judge, inputs)[part]
-            if encoder.linear is not None:
-                _fit_linear(encoder.linear, inputs, lip_codes, learned, config.ridge)
-                linear = encoder.linear(torch.from_numpy(inputs[part]))
-                unseen[part] = encoder.vote(torch.from_numpy(unseen[part]), linear).detach().numpy()
+            if regression is not None:
+                heard = _read_out(regression.fit(lip_codes, learned), regression, part)
+                unseen[part] = encoder.vote(torch.from_numpy(unseen[part]), heard).numpy()
         encoder.stretch.copy_(torch.from_numpy(_stretch(unseen[train_ids], lip_codes[train_ids], config.opening_spread, opening_cm)))
-    if encoder.linear is not None:
-        _fit_linear(encoder.linear, inputs, lip_codes, train_ids, config.ridge)
+    if regression is not None:
+        encoder.kernel = regression.fit(lip_codes, train_ids)
+        encoder.config = dataclasses.replace(encoder.config, kernel=encoder.kernel.config)
     return encoder.eval()
 
 
@@ -129,16 +132,15 @@ def _untrained(features: FloatArray, codes: int, train_ids: np.ndarray, config: 
     """An encoder whose phonetic part, if it has one, is trained and scaled to the speaker."""
     _, window, channels = features.shape
     phonetic = PhoneticEncoder.trained() if config.phonetic and channels == PhoneticEncoderConfig.channels else None
-    encoder = LipEncoder(
-        LipEncoderConfig(
-            window=window,
-            channels=channels,
-            lip_codes=codes,
-            members=config.members,
-            linear_share=config.linear_share,
-            phonetic=phonetic.config if phonetic else None,
-        )
+    sizes = LipEncoderConfig(
+        window=window,
+        channels=channels,
+        lip_codes=codes,
+        members=config.members,
+        kernel_share=config.kernel_share,
+        phonetic=phonetic.config if phonetic else None,
     )
+    encoder = LipEncoder(dataclasses.replace(sizes, kernel=KernelReadoutConfig(groups=sizes.groups)))
     if phonetic is not None:
         encoder.phonetic = phonetic
         heard = _inputs(encoder, features[train_ids])[..., channels:].reshape(-1, phonetic.config.embedding)
@@ -149,21 +151,24 @@ def _untrained(features: FloatArray, codes: int, train_ids: np.ndarray, config: 
 
 @torch.no_grad()
 def _inputs(encoder: LipEncoder, features: FloatArray) -> FloatArray:
-    """What the networks see of all frames ``[N, window, input_channels]``."""
-    return torch.cat([encoder.inputs(part[None])[0] for part in torch.from_numpy(features).split(512)]).numpy()
+    """What the networks see of all frames ``[N, window, network_channels]``."""
+    parts = [encoder.inputs(part[None])[0, ..., : encoder.config.network_channels] for part in torch.from_numpy(features).split(512)]
+    return torch.cat(parts).numpy()
 
 
-@torch.no_grad()
-def _fit_linear(linear: LinearReadout, inputs: FloatArray, lip_codes: FloatArray, learned: np.ndarray, ridge: float) -> None:
-    """Ridge regression, in closed form."""
-    rows = linear.inputs(torch.from_numpy(inputs[learned]).double())
-    wanted = torch.from_numpy(lip_codes[learned]).double()
-    mean, scale = rows.mean(dim=0), rows.std(dim=0) + 1e-6
-    rows = (rows - mean) / scale
-    damped = rows.T @ rows + ridge * torch.eye(rows.shape[1], dtype=rows.dtype)
-    weight = torch.linalg.solve(damped, rows.T @ (wanted - wanted.mean(dim=0))).T / scale
-    linear.codes.weight.copy_(weight)
-    linear.codes.bias.copy_(wanted.mean(dim=0) - weight @ mean)
+def _regression(encoder: LipEncoder, features: FloatArray, train_ids: np.ndarray, config: LipTrainingConfig) -> KernelRegression:
+    """Where all frames lie for the kernel readout."""
+
+    @torch.no_grad()
+    def windows(ids: np.ndarray) -> Tensor:
+        return encoder.inputs(torch.from_numpy(features[ids])[None])[0]
+
+    return KernelRegression(windows, len(features), train_ids, encoder.config.groups, config.kernel)
+
+
+def _read_out(readout: KernelReadout, regression: KernelRegression, part: np.ndarray) -> Tensor:
+    """Codes ``[part, codes]`` of consecutive frames, from where they lie."""
+    return readout.from_points(regression.points[torch.from_numpy(part)][None])[0]
 
 
 def _train_network(
