@@ -1,6 +1,6 @@
 """What temporal masks and inpainting are worth on footage with hands (the protocol of WildTalker's Table 1: the whole portrait):
 
-    python -m benchmarks.wild_ablation --video V --consent "who, what for" [--work FOLDER] [--seeds 3]
+    python -m benchmarks.wild_ablation --video V --consent "who, what for" [--work FOLDER] [--seeds 2]
 
 The whole frame, hands and all, becomes a square portrait of 512 pixels (bars at the sides, which no score counts). It is prepared once and
 its head trained once: neither reads masks or the inpainted clip. Then the torso field is trained four times a seed, with temporal masks on
@@ -288,11 +288,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--video", type=Path, required=True, help="a portrait video with hands in front of the torso")
     parser.add_argument("--consent", required=True, help='"who, what for": that the person shown has agreed to be trained')
     parser.add_argument("--config", default="talkhead", help="whose head is trained, once")
-    parser.add_argument("--iterations", type=int, default=2000, help="of the head's coarse training")
-    parser.add_argument("--torso-iterations", type=int, default=1500, help="of each torso's")
+    parser.add_argument("--iterations", type=int, default=1500, help="of the head's coarse training")
+    parser.add_argument("--torso-iterations", type=int, default=800, help="of each torso's")
     parser.add_argument("--speaker", type=Path, help="a speaker's folder, data/NAME: the next report of it shows the table, too")
     parser.add_argument("--size", type=int, default=256, help="side of the frames that torsos learn from and are scored at, px")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--work", type=Path, default=REPOSITORY / ".talkhead" / "wild_ablation", help="where the run is kept")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results" / "wild_ablation.json")
     parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "footage.md")
