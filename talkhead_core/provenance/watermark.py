@@ -43,9 +43,8 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 class Watermark:
     """Marks the frames of one video, in order.
 
-    Where the picture is smooth the mark is stronger, where it is busy much weaker, with the same energy in all: busy places hide the
-    mark from the detector more than they hide it from the eye, encoders spend their bits on smooth ones, and two levels in one place
-    pass their rounding where one level in four places does not.
+    Where the picture is smooth the mark is stronger, where it is busy weaker, with the same energy in all: busy places hide the mark
+    from the detector more than they hide it from the eye, and encoders spend their bits on smooth ones.
 
     Args:
         width: of the frames, px.
@@ -71,7 +70,7 @@ class Watermark:
         """Spread the mark over the picture as it is now."""
         _, spread = detail_of(grid_brightness(frame))
         self._detail = spread if self._detail is None else (1 - _NEW_SHARE) * self._detail + _NEW_SHARE * spread
-        wanted = _of_strength(self._pattern / (self._detail + _LEAST_DETAIL) ** 2)
+        wanted = _of_strength(self._pattern / (self._detail + _LEAST_DETAIL))
         shrinks = self._size[0] < GRID or self._size[1] < GRID
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         scaled = np.asarray(cv2.resize(wanted.astype(np.float32), self._size, interpolation=interpolation), np.float32)
