@@ -1,6 +1,6 @@
 """Runs whose process or machine died are taken up again, at most ``MOST_RESCHEDULES`` times.
 
-Two automations on the server do it: one calls a run crashed that has not been heard of, and one schedules a crashed run again. DVC
+Two automations on the server do it: one schedules a run again that has not been heard of, and one a run that has crashed. DVC
 makes the second attempt cheap: finished stages are skipped, trainings go on from their checkpoint.
 """
 
@@ -23,9 +23,6 @@ TAG = "talkhead"
 _PAUSE = timedelta(seconds=20)  # on a machine under ten times its load, a worker was seen to take more than 12 s to clear a run away
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
-_TRY_AGAIN = ChangeFlowRunState(
-    force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
-)
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
@@ -51,14 +48,9 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
             threshold=1,
             within=timedelta(seconds=zombie_seconds),
         ),
-        # scheduled again here, too: a server that was started anew sets a run's next state aside for a quarter of an hour, because
-        # the state before was another server's, and so the other automation hears of this crash late
-        actions=[
-            ChangeFlowRunState(
-                force=False, state=StateType.CRASHED, name="Crashed", message="Nothing was heard of this run: its machine died."
-            ),
-            _TRY_AGAIN,
-        ],
+        # not called crashed first: a server that was started anew hears of a run's next state a quarter of an hour late, because the
+        # state before was another server's
+        actions=[_try_again("Nothing was heard of this run: its machine died.")],
     )
     again = Automation(
         name=_AGAIN,
@@ -74,7 +66,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
             threshold=1,
             within=_PAUSE,
         ),
-        actions=[_TRY_AGAIN],
+        actions=[_try_again("Its process died.")],
     )
     with get_client(sync_client=True) as client:
         there = [old for old in client._client.post("/automations/filter", json={}).json() if old["name"] in (_ZOMBIES, _AGAIN)]  # noqa: SLF001 - the client has no call for it
@@ -89,3 +81,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS) -> None:
 
 def _same(one: Automation, other: Automation) -> bool:
     return (one.enabled, one.trigger, one.actions) == (other.enabled, other.trigger, other.actions)
+
+
+def _try_again(why: str) -> ChangeFlowRunState:
+    return ChangeFlowRunState(force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message=f"{why} Tried again.")
