@@ -95,7 +95,11 @@ def takeover(states: list[dict[str, Any]], killed_s: float, first_stage_s: float
     after = sorted((_seconds(state["timestamp"]), str(state["name"])) for state in states)
     found = {}
     since_s = killed_s
-    for title, names in (("called_dead", ("Crashed",)), ("scheduled_again", ("AwaitingRetry",)), ("taken", ("Pending", "Running"))):
+    for title, names in (
+        ("called_dead", ("Crashed", "AwaitingRetry")),
+        ("scheduled_again", ("AwaitingRetry",)),
+        ("taken", ("Pending", "Running")),
+    ):
         since_s = next((moment for moment, name in after if moment >= since_s and name in names), since_s)
         found[title] = round(since_s - killed_s, 1)
     return {**found, "at_work": round(first_stage_s - killed_s, 1)}

@@ -58,8 +58,8 @@ def _warmth() -> str:
     found = read_json(WARMTH)
     rates = found["dubs_a_minute"]
     return (
-        f"`python -m benchmarks.dub_batch`: {found['dubs']} short dubs in one batch, its start included, go at {rates['batch']:g} a minute, "
-        f"by a command each at {rates['alone']:g}: {found['ratio']:g} times as fast."
+        f"`python -m benchmarks.dub_batch`: {found['dubs']} short dubs in one batch, its start included, go at {rates['batch']:g} a "
+        f"minute, by a command each at {rates['alone']:g}: {found['ratio']:g} times as fast."
     )
 
 

@@ -1,7 +1,7 @@
 """Runs whose process or machine died are taken up again, at most ``MOST_RESCHEDULES`` times.
 
-Three automations on the server do it: one calls a run crashed that has not been heard of, one schedules a crashed run again, and
-one schedules again a run that a worker took and never began, because it died in between: no heartbeat of it is missed. DVC
+Three automations on the server do it: one schedules a run again that has not been heard of, one a run that has crashed, and one a run
+that a worker took and never began, because it died in between: no heartbeat of it is missed. DVC
 makes the second attempt cheap: finished stages are skipped, trainings go on from their checkpoint.
 """
 
@@ -27,9 +27,6 @@ _BEGUN_OR_GIVEN_BACK = ("Running", "Completed", "Failed", "Crashed", "Cancelled"
 _ZOMBIES = "talkhead: runs not heard of have crashed"
 _AGAIN = "talkhead: crashed runs are scheduled again"
 _NEVER_BEGUN = "talkhead: runs that a worker took and never began are scheduled again"
-_TRY_AGAIN = ChangeFlowRunState(
-    force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process or machine died: tried again."
-)
 
 
 def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: float = _SECONDS_TO_BEGIN) -> None:
@@ -60,14 +57,9 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
             threshold=1,
             within=timedelta(seconds=zombie_seconds),
         ),
-        # scheduled again here, too: a server that was started anew sets a run's next state aside for a quarter of an hour, because
-        # the state before was another server's, and so the other automation hears of this crash late
-        actions=[
-            ChangeFlowRunState(
-                force=False, state=StateType.CRASHED, name="Crashed", message="Nothing was heard of this run: its machine died."
-            ),
-            _TRY_AGAIN,
-        ],
+        # not called crashed first: a server that was started anew hears of a run's next state a quarter of an hour late, because the
+        # state before was another server's
+        actions=[_try_again("Nothing was heard of this run: its machine died.")],
     )
     again = Automation(
         name=_AGAIN,
@@ -83,7 +75,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
             threshold=1,
             within=_PAUSE,
         ),
-        actions=[_TRY_AGAIN],
+        actions=[_try_again("Its process died.")],
     )
     never_begun = Automation(
         name=_NEVER_BEGUN,
@@ -98,9 +90,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
             threshold=1,
             within=timedelta(seconds=seconds_to_begin),
         ),
-        actions=[
-            ChangeFlowRunState(force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message="Its worker died: given to another.")
-        ],
+        actions=[_try_again("Its worker died before it began.")],
     )
     with get_client(sync_client=True) as client:
         wanted = {automation.name: automation for automation in (zombies, again, never_begun)}
@@ -116,3 +106,7 @@ def set_automations(zombie_seconds: float = ZOMBIE_SECONDS, seconds_to_begin: fl
 
 def _same(one: Automation, other: Automation) -> bool:
     return (one.enabled, one.trigger, one.actions) == (other.enabled, other.trigger, other.actions)
+
+
+def _try_again(why: str) -> ChangeFlowRunState:
+    return ChangeFlowRunState(force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message=f"{why} Tried again.")

@@ -30,6 +30,9 @@ from talkhead_core.safe_yaml import parse_yaml
 __all__ = ["kept_dvc_lock", "release_dead_holders"]
 
 _SECONDS_TO_WAIT = 10.0
+_SCHEMA = "2.0"
+_STAGE_KEYS = {"cmd", "deps", "outs", "params"}
+_FILE_KEYS = {"path", "hash", "md5", "size", "nfiles", "isexec"}
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -124,19 +127,19 @@ def _content(path: Path) -> str | None:
 
 def _is_lock(content: Any) -> bool:
     """Whether DVC would take it: cut short between two words, a file is still YAML, and no lock."""
-    stages = content.get("stages", {}) if isinstance(content, dict) and isinstance(content.get("schema"), str) else None
+    known = isinstance(content, dict) and set(content) <= {"schema", "stages"} and content.get("schema") == _SCHEMA
+    stages = content.get("stages", {}) if known else None
     return isinstance(stages, dict) and all(isinstance(entry, dict) and _is_stage(entry) for entry in stages.values())
 
 
 def _is_stage(entry: dict[str, Any]) -> bool:
     listed = [entry[name] for name in ("deps", "outs") if name in entry]
     files = [file for group in listed if isinstance(group, list) for file in group]
-    whole = all(isinstance(file, dict) and isinstance(file.get("path"), str) for file in files)
+    whole = all(isinstance(file, dict) and set(file) <= _FILE_KEYS and isinstance(file.get("path"), str) for file in files)
     hashed = whole and all(_HASH.fullmatch(str(file.get("md5", "0" * 32))) and isinstance(file.get("hash", ""), str) for file in files)
     sized = whole and all(isinstance(file.get(key, 0), int) for file in files for key in ("size", "nfiles"))
-    return (
-        isinstance(entry.get("cmd"), str) and all(isinstance(group, list) for group in listed) and hashed and sized and _has_params(entry)
-    )
+    lists = set(entry) <= _STAGE_KEYS and all(isinstance(group, list) for group in listed)
+    return isinstance(entry.get("cmd"), str) and lists and hashed and sized and _has_params(entry)
 
 
 def _has_params(entry: dict[str, Any]) -> bool:
