@@ -48,7 +48,7 @@ class PoseRefinementConfig:
         seed: of the points.
     """
 
-    rounds: int = 2
+    rounds: int = 0
     iterations: int = 3
     points: int = 448
     colour_std: float = 0.15
