@@ -163,7 +163,7 @@ def test_the_mouth_opens_as_wide_as_frames_not_learned_say() -> None:
     np.testing.assert_allclose(stretched[:, 1], plain[:, 1], atol=0.15 * wanted[:, 1].std())
 
 
-@pytest.mark.parametrize("kernel_share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("kernel_share", [0.0, 0.5])
 @pytest.mark.parametrize("phonetic", [False, True])
 def test_a_saved_lip_encoder_says_the_same(kernel_share: float, phonetic: bool) -> None:
     generator = np.random.default_rng(2)

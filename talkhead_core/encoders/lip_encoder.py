@@ -40,7 +40,7 @@ class LipEncoderConfig:
     lip_codes: int = 8
     dropout: float = 0.3
     members: int = 4
-    kernel_share: float = 0.6
+    kernel_share: float = 0.5
     kernel: KernelReadoutConfig = KernelReadoutConfig()
     phonetic: PhoneticEncoderConfig | None = None
 

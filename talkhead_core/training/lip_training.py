@@ -65,7 +65,7 @@ class LipTrainingConfig:
     gain_std: float = 0.3
     masked_channels: int = 16
     phonetic: bool = True
-    kernel_share: float = 0.6
+    kernel_share: float = 0.5
     kernel: KernelRegressionConfig = KernelRegressionConfig()
     seed: int = 0
 
