@@ -190,7 +190,8 @@ def _calibrated(folder: Path, prepared: BenchmarkRun, clip: Path, consent: Conse
     stages, run = list(TRAINING), prepared
     for kind, shortened in (("warm-up", warm_up_params), ("timed", calibration_params)):
         params = shortened(prepared.params, prepared.config)
-        run = replace(prepared, root=folder / f"{prepared.config}-{kind}-{training_key(params, prepared)}", params=params)
+        root = folder / f"{prepared.config}-{kind}-{training_key(params, prepared)}"
+        run = replace(prepared, root=root, params=params, speaker="calibration")  # read by other clips, too
         if not run.has_run(stages):
             run.prepare(clip, consent)
             run.share(prepared, PREPARATION)

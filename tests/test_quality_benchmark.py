@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,22 @@ def test_calibration_is_short_and_changes_nothing_else() -> None:
     lips = (resolved(params, "cpu", "talkhead", "train_coarse")["lips"] for params in (short, PARAMS))
     assert next(lips) == next(lips), "learning lips counts, and is timed as it is"
     assert PARAMS["configs"]["talkhead"]["train_coarse"] == {}, "the repository's parameters are left alone"
+
+
+def test_a_calibration_serves_every_clip(toy: BenchmarkRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def trained(run: BenchmarkRun, stages: list[str]) -> None:
+        ran.append(run.speaker)
+        _calibrated(run, dict.fromkeys(stages, 0.02), 1.0, 1.0)
+
+    monkeypatch.setattr(BenchmarkRun, "run", trained)
+    consent, clip = consent_from_statement("nobody, tests", synthetic=True), tmp_path / "clip.mp4"
+    for speaker in ("ada", "bob"):
+        prepared = replace(toy, speaker=speaker, made_from=speaker)
+        calibration = speakers._calibrated(tmp_path / "calibration", prepared, clip, consent)
+        assert calibration.history("train_coarse")["step"].iloc[-1] == 50
+    assert len(ran) == 2, "a warm-up and a timed one, by the first clip alone"
 
 
 @pytest.mark.parametrize(
