@@ -34,8 +34,9 @@ from talkhead_core.consent import Consent, read_consent, statement_hash
 from talkhead_core.face.head_poses import HeadPoses
 from talkhead_core.interop.ad_nerf_import import read_ad_nerf
 from talkhead_core.media.audio_file import read_audio, write_audio
+from talkhead_core.media.openface_csv import ACTION_UNITS, read_action_units
 from talkhead_core.media.probe import probe_video
-from talkhead_core.metrics.action_units import ACTION_UNITS, action_unit_error, read_action_units
+from talkhead_core.metrics.action_units import action_unit_error
 from talkhead_core.metrics.niqe import NIQE_FILE, load_niqe
 from talkhead_core.parameters import from_mapping
 from talkhead_core.provenance.credentials import Origin, read_credentials, signed

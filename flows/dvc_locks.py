@@ -84,7 +84,8 @@ def _works(holder: dict[str, Any]) -> bool:
     """Whether the process is there, is no zombie, and is a DVC: numbers are used again."""
     try:
         process = psutil.Process(int(holder["pid"]))
-        return process.status() != psutil.STATUS_ZOMBIE and any("dvc" in word for word in process.cmdline())
+        words = process.cmdline()  # none while it is being started
+        return process.status() != psutil.STATUS_ZOMBIE and (not words or any("dvc" in word for word in words))
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
