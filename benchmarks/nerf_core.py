@@ -32,7 +32,7 @@ from benchmarks.marching_head import MarchingHead
 from benchmarks.prepared_speaker import REPOSITORY, PreparedSpeaker, load_speaker, profile_config
 from talkhead_core.artifacts import write_json
 from talkhead_core.errors import NotAvailableError
-from talkhead_core.kernels import hash_kernels, select_device, select_kernel
+from talkhead_core.kernels import denormals_as_zero, hash_kernels, select_device, select_kernel
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import TalkingHead
@@ -251,6 +251,7 @@ def _peak_of(work: str, speaker: PreparedSpeaker, device: torch.device) -> float
     return round(int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024)
 
 
+@denormals_as_zero()
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -12,6 +12,7 @@ import torch
 from talkhead_core.face.lip_codes import LipCodes, lip_codes_for, mouth_opening_cm
 from talkhead_core.face.upper_face_codes import UpperFaceCodes
 from talkhead_core.fields.head_field import HeadFieldConfig
+from talkhead_core.kernels import denormals_as_zero
 from talkhead_core.progress import silent
 from talkhead_core.rendering.head_shell import HeadShell, HeadShellConfig, measured_reach
 from talkhead_core.rendering.occupancy_grid import dilated_mesh
@@ -64,6 +65,7 @@ class TrainCoarseConfig:
     device: str = "auto"
 
 
+@denormals_as_zero()
 def run(stage: Stage) -> None:
     """Read the prepared speaker, train, write ``model.safetensors``, ``model.json`` and ``history.parquet``."""
     config = stage.section(TrainCoarseConfig)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from talkhead_core.kernels import denormals_as_zero
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.head_training import HeadTrainingConfig
 from talkhead_core.training.photometric_poses import PoseRefinementConfig
@@ -32,6 +33,7 @@ class TrainFineConfig:
     device: str = "auto"
 
 
+@denormals_as_zero()
 def run(stage: Stage) -> None:
     """Go on from ``train_coarse``; write ``model.safetensors``, ``model.json`` and ``history.parquet``."""
     config = stage.section(TrainFineConfig)

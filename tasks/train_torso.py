@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from talkhead_core.fields.torso_field import TorsoField, TorsoFieldConfig
-from talkhead_core.kernels import select_device
+from talkhead_core.kernels import denormals_as_zero, select_device
 from talkhead_core.media.video_reader import read_gray_frames
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.torso_training import TorsoTrainingConfig, train_torso_field
@@ -33,6 +33,7 @@ class TrainTorsoConfig:
     device: str = "auto"
 
 
+@denormals_as_zero()
 def run(stage: Stage) -> None:
     """Add a torso to the model of ``train_fine``; write ``model.safetensors``, ``model.json`` and ``history.parquet``."""
     config = stage.section(TrainTorsoConfig)

@@ -1,5 +1,6 @@
 """Compiled kernels beside their torch references; ``select_kernel`` picks."""
 
+from talkhead_core.kernels.denormals import denormals_as_zero
 from talkhead_core.kernels.devices import select_device
 from talkhead_core.kernels.hash_layout import HashLayout
 from talkhead_core.kernels.selection import (
@@ -26,6 +27,7 @@ __all__ = [
     "ShellGeometry",
     "ShellKernel",
     "compositing_kernels",
+    "denormals_as_zero",
     "hash_kernels",
     "marching_kernels",
     "perceptron_kernels",

@@ -8,11 +8,6 @@ from talkhead_core.errors import NotAvailableError, ParameterError
 
 __all__ = ["select_device"]
 
-# Gradients of a hash table and Adam's moments decay into numbers too small to be normal. On Intel's processors arithmetic with those takes
-# a hundred cycles, and a training step becomes 8 times as slow. A thread inherits the setting from the one that starts it, so it is made
-# on import, before torch's and numba's pools begin.
-torch.set_flush_denormal(True)
-
 
 def select_device(name: str = "auto") -> torch.device:
     """The device called ``name``: ``cpu``, ``cuda``, ``cuda:1`` and so on; ``auto`` is the first GPU when there is one.
