@@ -16,7 +16,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.run_watch import MOST_RESCHEDULES, ZOMBIE_SECONDS
+from flows.run_watch import MOST_RESCHEDULES, TRIED_AGAIN, ZOMBIE_SECONDS
 
 __all__ = ["TAG", "set_automations"]
 
@@ -109,4 +109,4 @@ def _same(one: Automation, other: Automation) -> bool:
 
 
 def _try_again(why: str) -> ChangeFlowRunState:
-    return ChangeFlowRunState(force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message=f"{why} Tried again.")
+    return ChangeFlowRunState(force=False, state=StateType.SCHEDULED, name="AwaitingRetry", message=f"{why} {TRIED_AGAIN}")

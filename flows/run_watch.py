@@ -5,6 +5,9 @@ Otherwise a machine cut off from the network would go on beside its own replacem
 The server calls a run crashed when it has not heard of it for ``ZOMBIE_SECONDS`` and lets another machine take it. Before that,
 after ``SECONDS_ALONE`` without an answer of the server, the run kills itself, with all its stages. Likewise at once when the
 server answers that the run is over or has been started again elsewhere.
+
+And it does not run again what was over: the server's automations may hear of a run's states late or never, and then schedule one again
+that has completed, failed or been cancelled in the meantime. Prefect allows that, so the run itself puts its last state back.
 """
 
 from __future__ import annotations
@@ -12,21 +15,31 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import psutil
 from prefect import get_client, get_run_logger
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from talkhead_core.errors import TalkheadError
 
-__all__ = ["HEARTBEAT_SECONDS", "MOST_RESCHEDULES", "SECONDS_ALONE", "ZOMBIE_SECONDS", "watched_run"]
+__all__ = [
+    "HEARTBEAT_SECONDS",
+    "MOST_RESCHEDULES",
+    "SECONDS_ALONE",
+    "TRIED_AGAIN",
+    "ZOMBIE_SECONDS",
+    "state_before_a_needless_try",
+    "watched_run",
+]
 
+TRIED_AGAIN = "Tried again."  # how the message of a state ends that an automation has set
 MOST_RESCHEDULES = 3
 HEARTBEAT_SECONDS = 30.0
 ZOMBIE_SECONDS = 150.0
@@ -50,6 +63,11 @@ def watched_run() -> Iterator[None]:
         return
     with get_client(sync_client=True) as client:
         run_count = client.read_flow_run(run_id).run_count  # type: ignore[arg-type]
+        was = state_before_a_needless_try(client.read_flow_run_states(run_id))  # type: ignore[arg-type]
+        if was is not None:
+            get_run_logger().warning("this run was over (%s) when it was scheduled again; nothing is done again", was.name)
+            client.set_flow_run_state(run_id, State(type=was.type, name=was.name, message=was.message), force=True)  # type: ignore[arg-type]
+            os._exit(0)
     if run_count > 1 + MOST_RESCHEDULES:
         raise TalkheadError(f"this run has crashed {run_count - 1} times and is not tried again; its logs say what it did last")
     stop = threading.Event()
@@ -59,6 +77,13 @@ def watched_run() -> Iterator[None]:
         yield
     finally:
         stop.set()
+
+
+def state_before_a_needless_try(states: Iterable[State]) -> State | None:
+    """The final state that a run had when an automation scheduled it again for the last time; none if it had crashed or was going on."""
+    ordered = sorted(states, key=lambda state: state.timestamp)
+    tries = [earlier for earlier, later in pairwise(ordered) if later.is_scheduled() and (later.message or "").endswith(TRIED_AGAIN)]
+    return tries[-1] if tries and tries[-1].is_final() and not tries[-1].is_crashed() else None
 
 
 def _watch(run_id: str, run_count: int, stop: threading.Event, logger: Any) -> None:

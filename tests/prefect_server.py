@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ import psutil
 from flows.child_process import child_environment
 from tests.toy_workspace import make_toy_workspace
 
+_MOST_ATTEMPTS = 5
 # Waiting takes most of these tests' time; what is looked at more often comes no other way about.
 _IMPATIENCE = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
 
@@ -56,12 +59,19 @@ def run_deployment(root: Path, deployment: str, **parameters: Any) -> str:
 
 
 def ask(api: str, path: str, body: list[Any] | None = None, **fields: object) -> Any:
-    """POST to the API."""
+    """POST to the API; a server whose database is busy for a moment says 503, and is asked again, as Prefect's own client does."""
     request = urllib.request.Request(
         f"{api}/{path}", json.dumps(fields if body is None else body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=180) as answer:  # a busy host answers late
-        return json.load(answer)
+    for attempt in range(_MOST_ATTEMPTS):
+        try:
+            with urllib.request.urlopen(request, timeout=180) as answer:  # a busy host answers late
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE or attempt == _MOST_ATTEMPTS - 1:
+                raise
+            time.sleep(2.0)
+    raise AssertionError("not reached")
 
 
 def task_states(api: str, flow_run: str) -> dict[str, str]:

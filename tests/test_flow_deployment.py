@@ -21,7 +21,7 @@ import pytest
 from flows.crash_policy import TAG
 from flows.gpu_slots import limit_name
 from flows.model_versions import read_history
-from flows.run_watch import MOST_RESCHEDULES
+from flows.run_watch import MOST_RESCHEDULES, TRIED_AGAIN
 from flows.stage_graph import read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent, statement_hash, write_consent
@@ -236,7 +236,26 @@ def test_run_whose_worker_died_before_it_began_is_given_to_another(served: tuple
     _, api = served
     run = wait_for(lambda: next((run for run in _runs(api, f"retrain from {TAKEN_FOLDER}") if run["state_type"] == "COMPLETED"), None))
     states = [state["name"] for state in _states(api, run["id"])]
-    assert states[:2] == ["Submitting", "AwaitingRetry"] and states.count("Running") == 1
+    assert states[:2] == ["Submitting", "AwaitingRetry"] and "Completed" in states
+
+
+def test_run_that_was_over_is_not_run_again(served: tuple[Path, str]) -> None:
+    """As when an automation hears late that it has completed."""
+    root, api = served
+    over = run_deployment(root, "talkhead/full", speaker="demo")
+    assert "finished successfully" in over
+    run = _runs(api, "talkhead demo")[-1]
+    set_parameter(root, "report", "x", "would be made again")
+    ran(root)
+    late = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": f"Its process died. {TRIED_AGAIN}"}
+    ask(api, f"flow_runs/{run['id']}/set_state", state=late)
+
+    def states() -> list[str]:
+        return [state["name"] for state in _states(api, run["id"])]
+
+    assert "AwaitingRetry" in states()
+    wait_for(lambda: states()[-1] == "Completed")
+    assert ran(root) == []
 
 
 def _states(api: str, run: str) -> list[dict[str, Any]]:
