@@ -176,7 +176,7 @@ def resolved(params: Mapping[str, Any], profile: str, config: str, section: str)
 
 def calibration_params(params: Mapping[str, Any], config: str) -> dict[str, Any]:
     """Parameters that train a little, to see how fast this machine is with this configuration."""
-    return _with_override(params, config, {stage: {section: {"iterations": _CALIBRATION_STEPS}} for stage, section in TRAINING.items()})
+    return _with_override(params, config, {stage: _steps(stage, _CALIBRATION_STEPS) for stage in TRAINING})
 
 
 def training_key(params: Mapping[str, Any], run: BenchmarkRun) -> str:
@@ -187,7 +187,7 @@ def training_key(params: Mapping[str, Any], run: BenchmarkRun) -> str:
 
 def warm_up_params(params: Mapping[str, Any], config: str) -> dict[str, Any]:
     """Parameters that hardly train: the kernels are compiled, which happens once on a machine and is nobody's training time."""
-    short: dict[str, Any] = {stage: {section: {"iterations": 2}} for stage, section in TRAINING.items()}
+    short: dict[str, Any] = {stage: _steps(stage, 2) for stage in TRAINING}
     short["train_coarse"]["lips"] = {"iterations": 1}
     return _with_override(params, config, short)
 
@@ -215,8 +215,14 @@ def budgeted(
     if left <= 0:
         raise InputError(f"{calibration.speaker}, {config}: loading and learning lips alone take {before_steps:.0f} s; give more minutes")
     scale = left / sum(wanted[stage] * a_step[stage] for stage in TRAINING)
-    steps = {stage: {TRAINING[stage]: {"iterations": max(1, round(scale * wanted[stage]))}} for stage in TRAINING}
+    steps = {stage: _steps(stage, max(1, round(scale * wanted[stage]))) for stage in TRAINING}
     return _with_override(params, config, steps)
+
+
+def _steps(stage: str, number: int) -> dict[str, dict[str, int]]:
+    """Whatever head is trained."""
+    section = TRAINING[stage]
+    return {section: {"iterations": number} | ({"marched_iterations": 0} if section == "head" else {})}
 
 
 def _seconds_a_step(calibration: BenchmarkRun, stage: str, clock: Clock) -> float:

@@ -158,6 +158,8 @@ def train_head(
     if stage.name != "train_coarse":
         inputs.append(stage.inputs("train_coarse") / "model.safetensors")
     progress = stage.progress if is_first_process() else silent
+    if isinstance(model.head, RegionAwareHead):
+        config = config.for_marched_head()
     parts = [dataclasses.asdict(each) for each in (config, model.head.config, model.head.shell.config)]
     folder = stage.root / "checkpoints" / stage.speaker / stage.name
     record: dict[str, object] = {"steps": config.iterations, "kernel": model.head.field.encoder.kernel_name}

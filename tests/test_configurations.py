@@ -111,7 +111,7 @@ def test_wildtalkers_dubs_show_the_whole_frame() -> None:
 def test_schedules_rates_and_losses_are_those_of_the_papers() -> None:
     for config in PAPERS:
         coarse, fine = section(config, "train_coarse", TrainCoarseConfig), section(config, "train_fine", TrainFineConfig)
-        assert (coarse.head.iterations, fine.head.iterations) == (100_000, 25_000)
+        assert (coarse.head.for_marched_head().iterations, fine.head.for_marched_head().iterations) == (100_000, 25_000)
         assert coarse.head.frames_per_step * coarse.head.rays_per_frame == 256**2
         assert (coarse.head.table_rate, coarse.head.network_rate, coarse.losses.attention_rate_factor) == (0.01, 0.001, 5.0)
         assert (coarse.head.first_rate_fraction, coarse.head.last_rate_fraction, fine.head.last_rate_fraction) == (1.0, 0.5, 0.05)
@@ -330,6 +330,18 @@ def test_the_blink_is_taken_from_what_tracking_measured_and_not_from_the_codes_a
     expression = torch.arange(2 * (measured + 6), dtype=torch.float32).view(2, -1)  # six upper-face codes follow
     eyes = RegionAwareHead.eyes(SimpleNamespace(config=config), expression)  # type: ignore[arg-type]
     assert eyes.tolist() == expression[:, list(columns)].mean(dim=1, keepdim=True).tolist()
+
+
+def test_marched_heads_take_fewer_steps_on_a_cpu() -> None:
+    """A step of theirs costs many times one of ours, and the profile promises an hour."""
+    for config in PAPERS:
+        coarse, fine = (
+            section(config, name, kind, "cpu").head for name, kind in (("train_coarse", TrainCoarseConfig), ("train_fine", TrainFineConfig))
+        )
+        assert coarse.for_marched_head().iterations == 4 * fine.for_marched_head().iterations < coarse.iterations
+    assert HeadTrainingConfig(iterations=7).for_marched_head() == HeadTrainingConfig(iterations=7)
+    with pytest.raises(ParameterError, match="marched_iterations"):
+        HeadTrainingConfig(marched_iterations=-1)
 
 
 def test_wrong_choices_are_refused() -> None:

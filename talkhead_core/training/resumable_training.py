@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class HeadTrainingConfig:
 
     Args:
         iterations: optimiser steps.
+        marched_iterations: those of a head whose rays march through a grid, where a step costs many times ours; 0: ``iterations`` too.
         frames_per_step: frames that a step's rays come from.
         rays_per_frame: rays from each.
         samples: samples a ray in the shell.
@@ -57,6 +58,7 @@ class HeadTrainingConfig:
     """
 
     iterations: int = 8000
+    marched_iterations: int = 0
     frames_per_step: int = 16
     rays_per_frame: int = 256
     samples: int = 3
@@ -74,12 +76,17 @@ class HeadTrainingConfig:
 
     def __post_init__(self) -> None:
         require(self.iterations >= 1, f"iterations must be at least 1, not {self.iterations}")
+        require(self.marched_iterations >= 0, f"marched_iterations must not be negative, as {self.marched_iterations} is")
         require(1 <= self.frames_per_step <= 256, "frames_per_step must be 1 to 256")
         require(1 <= self.rays_per_frame <= 65536, "rays_per_frame must be 1 to 65536")
         require(1 <= self.samples <= 64, f"samples must be 1 to 64, not {self.samples}")
         require(0.0 <= self.mouth_fraction <= 1.0, "mouth_fraction must be in [0, 1]")
         require(self.patch_px >= 8, f"patch_px must be at least 8, not {self.patch_px}")
         require(0.0 <= self.ema_decay < 1.0, "ema_decay must be in [0, 1)")
+
+    def for_marched_head(self) -> HeadTrainingConfig:
+        """The same with the steps of a head whose rays march."""
+        return replace(self, iterations=self.marched_iterations or self.iterations, marched_iterations=0)
 
 
 class ResumableTrainer(ABC):
