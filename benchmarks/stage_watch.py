@@ -123,8 +123,15 @@ class StageWatch:
         known[pid] = process if machine else None
         if machine and stage and module:
             speaker = words[words.index("--speaker") + 1]
-            run = self.runs.setdefault((pid, began_s), StageRun(machine, module.removeprefix("tasks."), speaker, began_s, 0.0))
-            run.ended_s = seen_s
+            if (pid, began_s) not in self.runs:
+                self.runs[pid, began_s] = StageRun(machine, module.removeprefix("tasks."), speaker, seen_s - _age_s(pid), seen_s)
+            self.runs[pid, began_s].ended_s = seen_s
         elif machine:
             times = process.cpu_times()
             self._around[(pid, began_s)] = times.user + times.system
+
+
+def _age_s(pid: int) -> float:
+    """Seconds since the process began; what psutil says of that is up to a second early, because it knows the boot to a second."""
+    since_boot = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot / os.sysconf("SC_CLK_TCK")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,3 +113,14 @@ def test_the_table_says_what_was_broken() -> None:
     page = tables({"toy": figures})
     assert "| nothing was lost | no: report@s1 ended as {} |" in page and "| no two stages of a speaker worked at once | yes |" in page
     assert "| training, s | 7.5 | not run |" in page and "load 2.0 in the mean, 3.0 at most" in page
+
+
+def test_watch_knows_when_a_stage_began_and_ended(tmp_path: Path) -> None:
+    words = ["-c", "import time; time.sleep(1)", "-m", "tasks.report", "--speaker", "s1"]
+    with StageWatch({"m1": tmp_path}) as watch:
+        began_s = time.time()
+        subprocess.run([sys.executable, *words], cwd=tmp_path, check=True)
+        ended_s = time.time()
+    (run,) = watch.of("report")
+    assert (run.machine, run.speaker) == ("m1", "s1")
+    assert abs(run.started_s - began_s) < 0.2 and began_s < run.ended_s < ended_s + 0.2
