@@ -14,6 +14,10 @@ from prefect.concurrency.sync import concurrency
 
 __all__ = ["gpu_slot", "limit_name"]
 
+_LEASE_S = 120.0
+"""A run whose process died keeps its slot for so long, and the next run on that machine waits; Prefect's own 300 s cost it five minutes.
+Not less: the lease is renewed every 90 s, and a server that is away for half a minute should not lose it."""
+
 _MACHINE_VARIABLE = "TALKHEAD_MACHINE"
 
 
@@ -28,5 +32,5 @@ def gpu_slot(*, needed: bool) -> Iterator[None]:
     if not needed:
         yield
         return
-    with concurrency(limit_name(), occupy=1, strict=False):
+    with concurrency(limit_name(), occupy=1, lease_duration=_LEASE_S, strict=False):
         yield
