@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,14 @@ def _section(title: str, figures: dict[str, Any]) -> str:
     lines = [f"### {title}: {figures['speakers']} speakers, {figures['dubs']} dubs, {figures['machines']} machines", "", *_table(rows), ""]
     faults, one, stages = figures.get("faults"), figures.get("one_machine"), figures["stages_begun"]
     again = ", ".join(f"{name} ({' then '.join(where)})" for name, where in stages["begun_again"].items()) or "none"
-    overhead = figures["overhead_per_stage_s"]
-    wall = [("figure", "many machines", "one machine, undisturbed")]
-    for name, key in (("training, s", "training_wall_s"), ("dubs, s", "dubs_wall_s"), ("load of the host, mean", "load")):
-        pair = [given[key]["mean"] if key == "load" else given[key] for given in (figures, one) if given is not None]
-        wall.append((name, *(str(value) for value in pair), *(["not run"] if one is None else [])))
+    both = [_measured(given) for given in (figures, one) if given is not None]
+    wall: list[tuple[str, ...]] = [("figure", "many machines", "one machine, undisturbed")]
+    wall += [(name, *(column[name] for column in both), *(["not run"] if one is None else [])) for name in both[0]]
     lines += [*_table(wall), ""]
-    told = [
+    told: list[tuple[str, ...]] = [
         ("figure", "value"),
         ("stages needed, begun", f"{stages['needed']}, {stages['begun']}"),
         ("begun again, and where", again),
-        ("overhead of a stage: median, largest, s", f"{overhead['median']}, {overhead['largest']} (of {overhead['measured']})"),
-        ("processor time around a stage, s", str(figures["orchestration_cpu_s_per_stage"])),
-        (
-            "talkhead/full when nothing is to be done, s: the run; from asking for it to its end; processor time",
-            "; ".join(str(figures[f"up_to_date_graph_{name}"]) for name in ("s", "from_request_s", "cpu_s")),
-        ),
     ]
     if faults:
         names = {"called_dead": "called dead", "scheduled_again": "scheduled again", "taken": "taken", "at_work": "at work"}
@@ -53,6 +46,20 @@ def _section(title: str, figures: dict[str, Any]) -> str:
     return "\n".join([*lines, *_table(told), "", f"Measured on {where}"])
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def _measured(figures: dict[str, Any]) -> dict[str, str]:
+    """What many machines and one have both been timed at."""
+    overhead = figures["overhead_per_stage_s"]
+    idle = "; ".join(str(figures[f"up_to_date_graph_{name}"]) for name in ("s", "from_request_s", "cpu_s"))
+    return {
+        "training, s": str(figures["training_wall_s"]),
+        "dubs, s": str(figures["dubs_wall_s"]),
+        "overhead of a stage: median, largest, s": f"{overhead['median']}, {overhead['largest']} (of {overhead['measured']})",
+        "processor time around a stage, s": str(figures["orchestration_cpu_s_per_stage"]),
+        "talkhead/full when nothing is to be done, s: the run; from asking for it to its end; processor time": idle,
+        "load of the host, mean": str(figures["load"]["mean"]),
+    }
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     head, *rest = ["| " + " | ".join(row) + " |" for row in rows]
     return [head, "|" + "---|" * len(rows[0]), *rest]

@@ -2,8 +2,8 @@
 
 Every stage runs as the process that DVC would start, in a temporary workspace, as soon as the stages it reads from have ended and at
 most ``--at-once`` of them side by side: two, as the flow ``talkhead`` runs them. Medians over the repeats go to
-``benchmarks/results/preparation.json`` with the machine described. Processor time over cores is what it would take on idle cores if all
-of it ran on all of them: a bound from below, and the figure that other work on the machine does not touch.
+``benchmarks/results/preparation.json``, under the clip's name, with the machine described. Processor time over cores is what it would
+take on idle cores if all of it ran on all of them: a bound from below, and the figure that other work on the machine does not touch.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main() -> None:
         "repeats": arguments.repeats,
         "machine": describe_machine(),
     }
-    write_json(arguments.out, result)
+    results = read_json(arguments.out) if arguments.out.is_file() else {}
+    write_json(arguments.out, {**results, arguments.video.name if arguments.video else "demo speaker": result})
     for stage, seconds in median.items():
         print(f"{stage:16s} {seconds:6.2f} s  {frames / seconds:7.1f} frames a second")
     ideal = result["frames_per_second_by_processor_time"]

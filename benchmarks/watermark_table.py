@@ -32,7 +32,7 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def _by_attack(marked: dict[str, Any]) -> str:
-    lines = ["| clips | size | attack | pieces | detected | likely at least | least score | median |", "|---|" + "---|" * 7]
+    lines = ["| clips | size | attack | tries | detected | likely at least | least score | median |", "|---|" + "---|" * 7]
     lines += [
         f"| {group} | {size} px | {name} | {_scores(row)} |"
         for group, sizes in marked.items()
@@ -44,7 +44,7 @@ def _by_attack(marked: dict[str, Any]) -> str:
 
 def _by_length(lengths: dict[str, Any], size_px: int) -> str:
     lines = [
-        f"| length, held out, {size_px} px | attack | pieces | detected | likely at least | least score | median |",
+        f"| length, held out, {size_px} px | attack | tries | detected | likely at least | least score | median |",
         "|---|" + "---|" * 6,
     ]
     lines += [f"| {seconds} s | {name} | {_scores(row)} |" for seconds, rows in lengths.items() for name, row in rows.items()]
