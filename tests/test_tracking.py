@@ -321,7 +321,7 @@ def test_a_hand_over_the_face_is_marked_and_the_head_goes_on(demo: DemoSpeaker) 
 # --- real footage --------------------------------------------------------------------------------------------------------
 
 
-# The square that ingest chooses when it sees the whole recording; None where that is the whole picture.
+# The square that ingest chooses from the whole recording; None where that is the whole picture.
 CROPS = {"newsreader_512": None, "anchor_512": None, "hands_1080p": (108, 114, 878), "outdoor_1080p": (264, 476, 670)}
 
 
