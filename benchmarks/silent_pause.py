@@ -1,13 +1,17 @@
-"""What a dub's mouth does in silence: ``python -m benchmarks.silent_pause --workspace W --speaker NAME --audio A [--pause 2]``.
+"""What a dub's mouth does in silence: ``python -m benchmarks.silent_pause --workspace W --speaker NAME [--audio A] [--pause 2]``.
 
-The speech gets a pause of digital silence in its middle and is dubbed by a trained speaker with the silence gate on and off. The mouth's
-opening (distance of the inner lips over the height of the face) is measured in both videos, in speech and in the pause, beside that of the
-speaker's own recording where nobody speaks. Results go to ``benchmarks/results/silent_pause.json``, table and plot to ``docs/footage.md``.
+The speech (the last seconds of the speaker's own where none is given) gets a pause in its middle, in which the room is heard: noise at -60
+dB full scale. A trained speaker dubs it with the silence gate on and off. The mouth's opening (distance of the inner lips over the height
+of the face) is measured in both videos, in speech and in those frames of the pause that lie inside it by more than voice activity holds
+and the gate fades, beside that of the speaker's own recording where nobody speaks. A row a speaker is kept in
+``benchmarks/results/silent_pause.json`` and ``docs/footage.md``; the demo speaker's plot is ``docs/silence.svg``, any other's lies beside
+the dubs.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +22,21 @@ from matplotlib.figure import Figure
 from benchmarks.benchmark_runs import REPOSITORY
 from benchmarks.document_section import write_section
 from benchmarks.machine import describe_machine
-from talkhead_core.artifacts import read_arrays, whole_file, write_json
-from talkhead_core.audio.voice_activity import voice_activity
+from talkhead_core.artifacts import read_arrays, read_json, whole_file, write_json
+from talkhead_core.audio.denoise import DenoiseConfig, denoise
+from talkhead_core.audio.voice_activity import VoiceActivityConfig, voice_activity
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio, write_audio
 from talkhead_core.media.video_reader import read_frames, video_info
 from talkhead_core.metrics.lip_sync import mouth_opening
+from talkhead_core.rendering.silence_gate import fade_reach_frames, gate_weight
 from talkhead_core.types import FloatArray
-from tasks.dub import DubConfig, dub
+from tasks.dub import Dubber, DubConfig
 from tasks.evaluate import found_landmarks
 from tasks.stage import Stage
 
-_EDGE_S = 0.3  # beside the pause's ends: what fades there is counted neither as speech nor as silence
+_RESULTS = REPOSITORY / "benchmarks" / "results" / "silent_pause.json"
+_ROOM_DBFS = -60.0
+_OWN_SPEECH_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,58 +53,113 @@ class _GatedStage(Stage):
 def main() -> None:
     """Dub, measure, write."""
     arguments = _arguments()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    speech = read_audio(arguments.audio)
-    middle = _quietest_near_middle(speech)
-    silence = np.zeros(round(arguments.pause * SPEECH_SAMPLE_RATE_HZ), np.float32)
-    paused = arguments.work / "paused.wav"
-    write_audio(paused, np.concatenate([speech[:middle], silence, speech[middle:]]), SPEECH_SAMPLE_RATE_HZ)
-    begins_s = middle / SPEECH_SAMPLE_RATE_HZ
+    work = arguments.work / arguments.speaker
+    work.mkdir(parents=True, exist_ok=True)
+    folder = arguments.workspace / "data" / arguments.speaker
+    speech = read_audio(arguments.audio or folder / "denoise" / "audio.wav")
+    if arguments.audio is None:
+        speech = speech[-round(_OWN_SPEECH_S * SPEECH_SAMPLE_RATE_HZ) :]
+    paused, begins_s = with_pause(speech, arguments.pause)
+    write_audio(work / "paused.wav", paused, SPEECH_SAMPLE_RATE_HZ)
     openings: dict[str, FloatArray] = {}
-    fps = 25.0
+    shut_share, span = 0.0, Pause(begins_s=begins_s, seconds=arguments.pause, fps=25.0, edge_frames=0)
     for name, gate in (("gate on", True), ("gate off", False)):
-        out = (arguments.work / f"{name.replace(' ', '-')}.mp4").resolve()
+        out = (work / f"{name.replace(' ', '-')}.mp4").resolve()
         stage = _GatedStage(name="dub", speaker=arguments.speaker, root=arguments.workspace.resolve(), gate=gate)
-        dub(stage, paused, out)
-        fps = float(video_info(out).fps)
+        Dubber(stage).dub(work / "paused.wav", out)
         openings[name] = mouth_opening(found_landmarks(read_frames(out), "mediapipe_face_mesh"))
-    figures = {name: _figures(opening, fps, begins_s, arguments.pause) for name, opening in openings.items()}
-    figures["recording, silent frames"] = _recorded(arguments.workspace / "data" / arguments.speaker)
-    result = {
-        "speaker": arguments.speaker, "speech": arguments.audio.name, "pause_s": arguments.pause, "pause_begins_s": begins_s,
-        "mouth_opening": figures, "machine": describe_machine(),
+        fps, fade = video_info(out).fps, stage.section(DubConfig).silence_fade_frames
+        span = replace(span, fps=float(fps), edge_frames=edge_frames(float(fps), fade))
+        heard, _ = denoise(paused, stage.section(DenoiseConfig, "denoise"))
+        weight = gate_weight(voice_activity(heard, fps, len(openings[name])), fade)
+        shut_share = float((weight[span.inside(len(weight))] == 0).mean())
+    measured = {name: _figures(opening, span) for name, opening in openings.items()}
+    measured["recording, silent frames"] = _recorded(folder)
+    row = {
+        "speech": arguments.audio.name if arguments.audio else f"its own last {_OWN_SPEECH_S:g} s", "pause_s": arguments.pause,
+        "pause_begins_s": begins_s, "gate_shut_share": shut_share, "mouth_opening": measured, "machine": describe_machine(),
     }  # fmt: skip
-    write_json(REPOSITORY / "benchmarks" / "results" / "silent_pause.json", result)
-    _plot(openings, fps, begins_s, arguments.pause, REPOSITORY / "docs" / "silence.svg")
-    write_section(REPOSITORY / "docs" / "footage.md", table(result), "silence")
+    speakers = (read_json(_RESULTS) if _RESULTS.is_file() else {}).get("speakers", {}) | {arguments.speaker: row}
+    write_json(_RESULTS, {"speakers": speakers})
+    _plot(openings, span, REPOSITORY / "docs" / "silence.svg" if arguments.speaker == "demo" else work / "silence.svg")
+    write_section(REPOSITORY / "docs" / "footage.md", table(speakers), "silence")
 
 
-def table(result: dict[str, Any]) -> str:
-    """The Markdown of one result."""
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Where the pause lies in a dub.
+
+    Args:
+        begins_s: its first moment.
+        seconds: its length.
+        fps: the dub's rate.
+        edge_frames: beside its ends: what fades there is counted neither as speech nor as silence.
+    """
+
+    begins_s: float
+    seconds: float
+    fps: float
+    edge_frames: int
+
+    def inside(self, frames: int) -> np.ndarray:
+        """Which of so many frames lie in it, ``[frames]`` bool."""
+        first, last = self._ends(frames)
+        return (first >= self.begins_s + self._edge_s) & (last <= self.begins_s + self.seconds - self._edge_s)
+
+    def outside(self, frames: int) -> np.ndarray:
+        """Which of so many frames lie before or after it, ``[frames]`` bool."""
+        first, last = self._ends(frames)
+        return (last <= self.begins_s - self._edge_s) | (first >= self.begins_s + self.seconds + self._edge_s)
+
+    @property
+    def _edge_s(self) -> float:
+        return self.edge_frames / self.fps
+
+    def _ends(self, frames: int) -> tuple[FloatArray, FloatArray]:
+        first = np.arange(frames) / self.fps
+        return first, first + 1 / self.fps
+
+
+def edge_frames(fps: float, fade_frames: int) -> int:
+    """How many frames from its ends the gate is still open in a pause: voice activity holds, the gate fades."""
+    activity = VoiceActivityConfig()
+    held_s = max(activity.hold_before_ms, activity.hold_after_ms) / 1000
+    return math.ceil(held_s * fps) + fade_reach_frames(fade_frames) + 1
+
+
+def with_pause(speech: FloatArray, pause_s: float) -> tuple[FloatArray, float]:
+    """``speech [samples]`` at 16 kHz with a pause where its middle third is quietest; and when the pause begins, s."""
+    middle = _quietest_near_middle(speech)
+    room = np.random.default_rng(0).normal(0, 10 ** (_ROOM_DBFS / 20), round(pause_s * SPEECH_SAMPLE_RATE_HZ))
+    return np.concatenate([speech[:middle], room.astype(np.float32), speech[middle:]]), middle / SPEECH_SAMPLE_RATE_HZ
+
+
+def table(speakers: dict[str, Any]) -> str:
+    """The Markdown of all speakers' rows."""
     rows = [
-        f"`{result['speech']}` with {result['pause_s']:g} s of silence put in at {result['pause_begins_s']:.2f} s, dubbed by speaker "
-        f"`{result['speaker']}`; opening of the inner lips in per cent of the face's height, median (largest).",
+        "Opening of the inner lips in per cent of the face's height: median, 95th percentile and (largest).",
         "",
-        "| video | in speech | in silence |",
-        "|---|---|---|",
+        "| speaker | speech, and where the pause begins | video | in speech | in silence | gate shut in the pause |",
+        "|---|---|---|---|---|---|",
     ]
-    for name, figures in result["mouth_opening"].items():
-        cells = [f"{100 * part['median']:.2f} ({100 * part['largest']:.2f})" if part else "–" for part in map(figures.get, _PARTS)]
-        rows.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    for speaker, row in speakers.items():
+        for name, figures in row["mouth_opening"].items():
+            cells = [
+                f"{100 * part['median']:.2f}, {100 * part['percentile_95']:.2f} ({100 * part['largest']:.2f})" if part else "–"
+                for part in (figures.get("speech"), figures.get("silence"))
+            ]
+            shut = f"{100 * row['gate_shut_share']:.0f} % of {figures['silence']['frames']} frames" if name == "gate on" else ""
+            speech = f"{row['speech']}, {row['pause_s']:g} s at {row['pause_begins_s']:.2f} s"
+            rows.append(f"| `{speaker}` | {speech} | {name} | {cells[0]} | {cells[1]} | {shut} |")
     return "\n".join(rows)
 
 
-_PARTS = ("speech", "silence")
+def _figures(opening: FloatArray, pause: Pause) -> dict[str, dict[str, float] | None]:
+    frames = len(opening)
+    return {"speech": _summary(opening[pause.outside(frames)]), "silence": _summary(opening[pause.inside(frames)])}
 
 
-def _figures(opening: FloatArray, fps: float, begins_s: float, pause_s: float) -> dict[str, dict[str, float]]:
-    times = (np.arange(len(opening)) + 0.5) / fps
-    silent = (times > begins_s + _EDGE_S) & (times < begins_s + pause_s - _EDGE_S)
-    spoken = (times < begins_s - _EDGE_S) | (times > begins_s + pause_s + _EDGE_S)
-    return {"speech": _summary(opening[spoken]), "silence": _summary(opening[silent])}
-
-
-def _recorded(folder: Path) -> dict[str, dict[str, float]]:
+def _recorded(folder: Path) -> dict[str, dict[str, float] | None]:
     """The speaker's own mouth, from the landmarks of its clip, where voice activity hears speech and where not."""
     points = read_arrays(folder / "landmarks" / "landmarks.safetensors")["points"]
     opening = mouth_opening(points)
@@ -106,8 +169,17 @@ def _recorded(folder: Path) -> dict[str, dict[str, float]]:
     return {"speech": _summary(opening[active]), "silence": _summary(opening[~active])}
 
 
-def _summary(opening: FloatArray) -> dict[str, float]:
-    return {"median": float(np.nanmedian(opening)), "largest": float(np.nanmax(opening)), "frames": int(np.isfinite(opening).sum())}
+def _summary(opening: FloatArray) -> dict[str, float] | None:
+    """None without a frame that shows a face: some speakers are never silent."""
+    found = opening[np.isfinite(opening)]
+    if not len(found):
+        return None
+    return {
+        "median": float(np.median(found)),
+        "percentile_95": float(np.percentile(found, 95)),
+        "largest": float(found.max()),
+        "frames": len(found),
+    }
 
 
 def _quietest_near_middle(speech: FloatArray) -> int:
@@ -118,12 +190,12 @@ def _quietest_near_middle(speech: FloatArray) -> int:
     return third + int(np.argmin(power[third : 2 * third]))
 
 
-def _plot(openings: dict[str, FloatArray], fps: float, begins_s: float, pause_s: float, out: Path) -> None:
+def _plot(openings: dict[str, FloatArray], pause: Pause, out: Path) -> None:
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     axes = figure.subplots()
-    axes.axvspan(begins_s, begins_s + pause_s, color="0.9", label="silence")
+    axes.axvspan(pause.begins_s, pause.begins_s + pause.seconds, color="0.9", label="silence")
     for (name, opening), colour in zip(openings.items(), ("#1b6ca8", "#d1495b"), strict=True):
-        axes.plot((np.arange(len(opening)) + 0.5) / fps, 100 * opening, color=colour, linewidth=1.2, label=name)
+        axes.plot((np.arange(len(opening)) + 0.5) / pause.fps, 100 * opening, color=colour, linewidth=1.2, label=name)
     axes.set_xlabel("s")
     axes.set_ylabel("opening, % of face height")
     axes.legend(frameon=False, ncols=3)
@@ -135,7 +207,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=REPOSITORY, help="where the speaker is trained")
     parser.add_argument("--speaker", required=True)
-    parser.add_argument("--audio", type=Path, required=True, help="speech to dub")
+    parser.add_argument("--audio", type=Path, help="speech to dub; the end of the speaker's own by default")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds of silence in its middle")
     parser.add_argument("--work", type=Path, default=REPOSITORY / ".talkhead" / "silent_pause", help="where the dubs are kept")
     return parser.parse_args()

@@ -20,16 +20,14 @@ from talkhead_core.artifacts import read_arrays, read_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
 from talkhead_core.audio.features import DrivingFeatures, SpeechFeaturesConfig, TrainingStatistics, create_features
 from talkhead_core.audio.voice_activity import voice_activity
-from talkhead_core.compositing.paste_back import PasteBack
+from talkhead_core.compositing.hand_visits import HandVisits
 from talkhead_core.errors import FootageError, InputError
 from talkhead_core.face.expression import eye_opening
 from talkhead_core.kernels import select_device
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.frame_access import FrameAccess
 from talkhead_core.media.mux import mux
-from talkhead_core.media.probe import probe_video
 from talkhead_core.media.square_crop import SquareCrop
-from talkhead_core.media.transcode import write_full_frame
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.parameters import require
 from talkhead_core.provenance.credentials import Origin, sign_file
@@ -38,7 +36,7 @@ from talkhead_core.provenance.software import file_sha256
 from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.rendering.blink_source import BlinkConfig
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
-from talkhead_core.rendering.pose_replay import PoseReplayConfig, longest_shot
+from talkhead_core.rendering.pose_replay import PoseReplayConfig, finer_positions, longest_shot, rows_at
 from talkhead_core.rendering.recording_replay import RecordedHead, RecordingReplay, replay_recording
 from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
 from talkhead_core.rendering.speaker_model import SpeakerModel
@@ -46,12 +44,12 @@ from talkhead_core.speakers import check_speaker_name
 from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
 from talkhead_core.types import FloatArray, Image
 from talkhead_core.work_folders import work_folder
+from tasks.full_frames import FullFrames, Recording, hand_visits
 from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
 from tasks.speaker_data import load_features, spoken_codes
 from tasks.stage import Stage, errors_in_one_line, keep_freed_memory
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
-_KEPT_FULL_FRAMES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +59,8 @@ class DubConfig:
     Args:
         torso: ``source`` plays the recorded frame (hands removed) around the head, ``field`` the trained torso.
         frame: ``crop`` writes the square around head and torso, ``full`` pastes it back into the whole source frame.
+        rate: of a full frame: ``source`` keeps 50 or 60 frames a second of a source whose clip has half of them, which takes twice as
+            long to render; ``clip`` takes the clip's.
         size_px: side of the rendered square; 0 takes the size the model was trained at, for a full frame that of the clip: a head
             rendered larger than it was trained is sharper than one enlarged.
         samples: samples a ray.
@@ -74,6 +74,7 @@ class DubConfig:
 
     torso: Literal["source", "field"] = "source"
     frame: Literal["crop", "full"] = "crop"
+    rate: Literal["source", "clip"] = "source"
     size_px: int = 0
     samples: int = 3
     feather: float = 0.02
@@ -145,17 +146,19 @@ class Dubber:
         """The speaker saying ``audio`` at 16 kHz, as a video without sound; frames stream into it, however many there are."""
         speaker, config = self._speaker, self._config
         frames = max(1, math.ceil(Fraction(len(audio), SPEECH_SAMPLE_RATE_HZ) * speaker.fps))
-        codes = speaker.lip_codes(audio, frames, config)
-        replay = speaker.replay(frames, config)
+        steps = speaker.recording.frames_per_clip_frame if config.frame == "full" and config.rate == "source" else 1
+        # Speech is heard at the clip's rate, which the mouth was trained at; between its frames the mouth is on its way.
+        codes = rows_at(speaker.lip_codes(audio, frames, config), finer_positions(frames, steps))
+        replay = speaker.replay(frames, config).refined(steps)
         with ExitStack() as stack:
             rendered = _frames(speaker, codes, replay, _surroundings(speaker, replay, config, stack), self._stage.progress)
             width = height = speaker.size_px
             if config.frame == "full":
-                recorded = _full_frames(self._stage, silent.with_name("full.mkv"), speaker.fps, stack)
-                height, width = recorded[0].shape[:2]
-                rendered = _pasted(rendered, replay.positions, recorded, PasteBack(speaker.crop, width=width, height=height), config)
+                whole = stack.enter_context(FullFrames(speaker.recording, silent.with_name("full.mkv"), speaker.visits, steps))
+                width, height = whole.width, whole.height
+                rendered = whole.pasted(rendered, replay.positions, head_only=config.torso == "source")
             watermark = Watermark(width, height, self._provenance.watermark_key) if self._labels.watermark else None
-            with VideoWriter(silent, width=width, height=height, fps=speaker.fps, encoding="delivery") as writer:
+            with VideoWriter(silent, width=width, height=height, fps=steps * speaker.fps, encoding="delivery") as writer:
                 for image, _ in rendered:
                     writer.write(watermark.marked(image) if watermark is not None else image)
 
@@ -173,8 +176,9 @@ class _Speaker:
     """
 
     def __init__(self, stage: Stage, config: DubConfig) -> None:
+        self._config = config
         ingest = read_json(stage.inputs("ingest") / "ingest.json")
-        self.fps, self.crop = Fraction(ingest["clip"]["fps"]), SquareCrop(**ingest["crop"])
+        self.fps = Fraction(ingest["clip"]["fps"])
         self.model = SpeakerModel.load(stage.inputs("train_torso")).to(select_device(config.device))
         self.track = load_track(stage.inputs("track_head") / "track.safetensors", int(ingest["clip"]["width"]))
         self.size_px = config.size_px or (self.track.clip_px if config.frame == "full" else self.model.size_px)
@@ -191,6 +195,13 @@ class _Speaker:
         background = cv2.imread(str(stage.inputs("segment") / "background.png"))
         self.plate = _scaled(np.asarray(cv2.cvtColor(background, cv2.COLOR_BGR2RGB), np.uint8), self.size_px)
         self.clean_clip = stage.inputs("inpaint") / "clean.mkv"
+        self.recording = Recording(
+            stage=stage,
+            crop=SquareCrop(**ingest["crop"]),
+            fps=self.fps,
+            clean_clip=self.clean_clip,
+            first_frame_s=float(ingest["frame_source_timestamp_s"][0]),
+        )
         self._denoise = stage.section(DenoiseConfig, "denoise")
         self._features = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
         self._training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
@@ -199,6 +210,11 @@ class _Speaker:
     def replay(self, frames: int, config: DubConfig) -> RecordingReplay:
         """What lends ``frames`` of a dub their pose, eyes and torso."""
         return replay_recording(self._recorded, frames, config.replay, config.blinks)
+
+    @cached_property
+    def visits(self) -> HandVisits:
+        """The hands of the replayed shot."""
+        return hand_visits(self.recording, self._recorded.shot, head_only=self._config.torso == "source")
 
     def lip_codes(self, audio: FloatArray, frames: int, config: DubConfig) -> FloatArray:
         """What drives the mouth ``[frames, codes]`` while ``audio`` at 16 kHz is said."""
@@ -265,21 +281,6 @@ def _frames(
         head = speaker.renderer.head(replay.rotation[row], replay.translation_cm[row], codes[row], replay.expression[row])
         yield head.over(behind, around), head.region[..., 0]
         progress(row + 1, len(codes), "dub")
-
-
-def _full_frames(stage: Stage, path: Path, fps: Fraction, stack: ExitStack) -> FrameAccess:
-    """The whole source frames, upright, at the clip's times."""
-    write_full_frame(probe_video(stage.source_video), path, fps=fps)
-    return stack.enter_context(FrameAccess(path, kept_frames=_KEPT_FULL_FRAMES))
-
-
-def _pasted(
-    rendered: Iterator[tuple[Image, FloatArray]], positions: FloatArray, recorded: FrameAccess, paste: PasteBack, config: DubConfig
-) -> Iterator[tuple[Image, FloatArray]]:
-    """Rendered squares in the source's frames: the head alone over a recorded torso, the whole square with a trained one."""
-    for (image, region), position in zip(rendered, positions.tolist(), strict=True):
-        mask = region if config.torso == "source" else np.ones_like(region)
-        yield paste.paste(recorded.at(position), image, mask), mask
 
 
 def _scaled(image: Image, size: int) -> FloatArray:

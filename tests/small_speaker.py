@@ -66,7 +66,8 @@ def build_workspace(root: Path) -> Path:
     _video(folder / "inpaint" / "clean.mkv", list(frames), "near_lossless")
     write_json(folder / "segment" / "segment.json", {"segmenter": "test"})
     write_json(folder / "flow_masks" / "coverage.json", {"mean": 0.01})
-    write_json(folder / "inpaint" / "coverage.json", {"never_seen": 0.0})
+    filled_by = {"temporal_median": 97.3, "telea": 2.7}
+    write_json(folder / "inpaint" / "coverage.json", {"removed": [0.01] * FRAMES, "filled_by_percent_of_removed": filled_by})
     _write_training(folder)
     _write_render(folder, frames, labels)
     return folder

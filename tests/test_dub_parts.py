@@ -6,13 +6,15 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.silent_pause import Pause, edge_frames, with_pause
+from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.errors import FootageError
-from talkhead_core.media.audio_file import write_audio
+from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, write_audio
 from talkhead_core.media.frame_access import FrameAccess
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.rendering.held_out import nearest_pose, wrong_audio_ids
-from talkhead_core.rendering.silence_gate import closed_mouth_codes, gated_codes
+from talkhead_core.rendering.silence_gate import closed_mouth_codes, fade_reach_frames, gate_weight, gated_codes
 
 
 def numbered_video(path, frames: int) -> None:
@@ -48,6 +50,34 @@ def test_the_mouth_closes_in_silence_and_opens_before_speech() -> None:
     assert (gated[20:40] > 0.99).all()
     assert np.abs(np.diff(gated[:, 0])).max() < 0.35  # fades, never snaps
     np.testing.assert_array_equal(gated_codes(codes, speaking, closed, 0)[:, 0], speaking.astype(np.float32))
+
+
+@pytest.mark.parametrize("fade_frames", [0, 1, 4, 5])
+def test_deep_in_a_pause_the_mouth_is_shut_and_stays_so(fade_frames: int) -> None:
+    """However much noise drives it: beyond the fade nothing of it is left, not even rounding."""
+    codes, closed = np.random.default_rng(0).normal(0, 10, (200, 3)).astype(np.float32), np.array([0.3, -0.2, 0.1], np.float32)
+    speaking = np.ones(200, bool)
+    speaking[70:120] = False
+    reach = fade_reach_frames(fade_frames)
+    weight = gate_weight(speaking, fade_frames)
+    assert (weight[70 + reach : 120 - reach] == 0).all() and (weight[speaking] == 1).all()
+    assert reach == 0 or weight[70 + reach - 1] > 0 or weight[120 - reach] > 0, "and no less"
+    shut = gated_codes(codes, speaking, closed, fade_frames)[70 + reach : 120 - reach]
+    np.testing.assert_array_equal(shut, np.broadcast_to(closed, shut.shape))
+
+
+def test_the_pause_of_the_benchmark_counts_what_lies_inside_the_fade_only() -> None:
+    time = np.arange(8 * SPEECH_SAMPLE_RATE_HZ) / SPEECH_SAMPLE_RATE_HZ
+    syllables = np.clip(np.sin(2 * np.pi * 2.5 * time), 0, 1) * np.sin(2 * np.pi * 300 * time) * 0.3
+    paused, begins_s = with_pause(syllables.astype(np.float32), 2.0)
+    assert len(paused) == 10 * SPEECH_SAMPLE_RATE_HZ and 8 / 3 - 0.01 <= begins_s <= 16 / 3
+    inside_db = 20 * np.log10(paused[int((begins_s + 0.1) * SPEECH_SAMPLE_RATE_HZ) :][:SPEECH_SAMPLE_RATE_HZ].std())
+    assert inside_db == pytest.approx(-60, abs=0.5), "a room, not digital silence"
+    pause = Pause(begins_s=begins_s, seconds=2.0, fps=25.0, edge_frames=edge_frames(25.0, 5))
+    weight = gate_weight(voice_activity(paused, Fraction(25), 250), 5)
+    inside, outside = pause.inside(250), pause.outside(250)
+    assert (weight[inside] == 0).all() and inside.sum() >= 30
+    assert not (inside & outside).any()
 
 
 def test_the_closed_mouth_is_the_speakers_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import resource
@@ -14,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -23,7 +25,14 @@ from flows.child_process import child_environment
 from flows.stage_graph import StageNode, read_stage_graph
 from flows.stage_status import speaker_status
 from flows.workspace import Workspace
+from talkhead_core.artifacts import read_arrays
+from talkhead_core.media.probe import probe_video
+from talkhead_core.media.video_reader import read_frames, read_gray_frames
+from talkhead_core.metrics.seam import LARGEST_SEAM_RATIO
+from talkhead_core.rendering.pose_replay import PoseReplayConfig, longest_shot, replay_positions
 from talkhead_core.report.plot_series import PLOT_FILES
+from talkhead_core.report.verdict import judge
+from talkhead_core.types import Label
 from tests.real_workspace import make_workspace
 from tests.toy_workspace import REPOSITORY, commit_all
 
@@ -90,6 +99,50 @@ def test_dub_moves(root: Path) -> None:
     changes = [np.abs(after - before).mean() for before, after in zip(frames, frames[1:], strict=False)]
     assert np.median(changes) > 0.02, "the video is frozen"
     assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 60, "the video falls apart"
+
+
+def test_a_dub_in_whole_frames_is_the_source_but_for_the_head(root: Path) -> None:
+    """Of the source's size and rate; away from the head each frame is the one that lends its pose, hands included, within the codec."""
+    speech, rate_hz = soundfile.read(root / "data/demo/raw/speech.wav")
+    soundfile.write(root / "short.wav", speech[: round(2.02 * rate_hz)], rate_hz)
+    _talkhead(root, "dub", "--speaker", "demo", "--audio", "short.wav", "--out", "out/full.mp4", "--frame", "full")
+    source, dub = probe_video(root / "data/demo/raw/video.mp4"), probe_video(root / "out/full.mp4")
+    assert (dub.width, dub.height, dub.fps) == (source.width, source.height, source.fps)
+    assert dub.frames == math.ceil(2.02 * source.fps)
+    ingest = json.loads((root / "data/demo/ingest/ingest.json").read_text())
+    crop, track = ingest["crop"], read_arrays(root / "data/demo/track_head/track.safetensors")
+    positions = replay_positions(
+        *longest_shot([tuple(shot) for shot in ingest["shots"]], track["status"] == 0), dub.frames, PoseReplayConfig()
+    )
+    recorded, dubbed = list(read_frames(source.path)), list(read_frames(dub.path))
+    labels = list(read_gray_frames(root / "data/demo/segment/labels.mkv"))
+    far, near, other = [], [], []
+    for row in np.flatnonzero(positions == np.floor(positions)):
+        frame = int(positions[row])
+        head = np.isin(labels[frame], (Label.HEAD, Label.NECK)).astype(np.uint8)
+        around_head = np.zeros((source.height, source.width), np.uint8)
+        place = around_head[crop["y"] : crop["y"] + crop["size"], crop["x"] : crop["x"] + crop["size"]]
+        place[:] = cv2.resize(cv2.dilate(head, np.ones((25, 25), np.uint8)), place.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        difference = np.abs(dubbed[row].astype(int) - recorded[frame])
+        far.append(difference[around_head == 0].mean())
+        near.append(difference[around_head == 1].mean())
+        other.append(np.abs(dubbed[row].astype(int) - recorded[(frame + 12) % len(recorded)])[around_head == 0].mean())
+    assert len(far) >= dub.frames // 2
+    assert max(far) < 3.0, "levels: two encodings and the mark"
+    assert np.median(near) > 1.5 * np.median(far), "the head is another"
+    assert np.median(other) > np.median(far), "and no other frame would do"
+
+
+def test_head_and_torso_meet_without_a_seam(root: Path) -> None:
+    """But for a head of 150 steps over the recorded torso, whose edge may show: the verdict says whether it does."""
+    metrics = json.loads((root / "data/demo/evaluate/metrics.json").read_text())
+    ratios = {
+        (name, ratio): metrics["protocols"][name][ratio] for name in ("head/self", "full/self") for ratio in ("seam_ratio", "join_ratio")
+    }
+    for (name, ratio), value in ratios.items():
+        assert value > 0.3 and (value <= LARGEST_SEAM_RATIO or (name, ratio) == ("head/self", "join_ratio")), f"{name} {ratio} {value}"
+    named = [statement.text for statement in judge(metrics).statements if statement.text.startswith("There is a seam")]
+    assert len(named) == (max(ratios.values()) > LARGEST_SEAM_RATIO)
 
 
 def test_a_batch_in_one_process_makes_what_a_process_of_its_own_makes(root: Path) -> None:

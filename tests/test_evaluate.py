@@ -51,6 +51,16 @@ def test_figures_are_the_means_of_the_rows(workspace: Path) -> None:
             assert figures[figure] == pytest.approx(rows[figure].mean())
 
 
+def test_frames_with_a_seam_are_named(workspace: Path) -> None:
+    table = pd.read_parquet(workspace / "data" / NAME / "evaluate" / "per_frame.parquet")
+    named = _document(workspace)["seam_frame_ids"]
+    assert set(named) == {"head/self", "portrait/self", "full/self"}
+    for name, ratios in named.items():
+        rows = table[table["protocol"] == name]
+        for ratio, ids in ratios.items():
+            assert ids == rows[rows[ratio] > 1.3]["frame_id"].tolist(), f"{name} {ratio}"
+
+
 def test_the_better_render_wins_and_the_difference_is_paired(workspace: Path) -> None:
     document = _document(workspace)
     own, wrong = (document["protocols"][name] for name in ("head/self", "head/wrong_audio"))

@@ -43,13 +43,14 @@ def real_clip(name: str) -> Path:
 # ------------------------------------------------------------------------------------------------------------ real clips
 
 
+# Squares of the first 3.2 seconds, in which the speakers move less than in the whole recordings (those are in tests/test_tracking.py).
 @pytest.mark.parametrize(
     ("name", "crop"),
     [
         ("newsreader_512", (0, 0, 512)),
         ("anchor_512", (0, 0, 512)),
-        pytest.param("hands_1080p", (110, 118, 878), marks=pytest.mark.slow),
-        pytest.param("outdoor_1080p", (262, 474, 676), marks=pytest.mark.slow),
+        pytest.param("hands_1080p", (138, 110, 818), marks=pytest.mark.slow),
+        pytest.param("outdoor_1080p", (276, 488, 636), marks=pytest.mark.slow),
     ],
 )
 def test_real_clips_are_framed_and_keep_their_colours(name: str, crop: tuple[int, int, int], tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_real_clips_are_framed_and_keep_their_colours(name: str, crop: tuple[int
     record = ingest_footage(tmp_path / "part.mp4", tmp_path / "clip.mkv", IngestConfig())
     assert record["clip"] == {"width": 512, "height": 512, "fps": "25/1", "frames": record["source"]["frames"]}
     x, y, size = (record["crop"][key] for key in ("x", "y", "size"))
-    assert np.abs(np.subtract((x, y, size), crop)).max() <= (0 if size == 512 else 90)
+    assert np.abs(np.subtract((x, y, size), crop)).max() <= (0 if size == 512 else 20)
     assert np.allclose(record["frame_source_timestamp_s"], record["source"]["timestamps_s"])
     ours, source = next(read_frames(tmp_path / "clip.mkv")), next(read_frames(tmp_path / "part.mp4"))
     expected = cv2.resize(source[y : y + size, x : x + size], (512, 512), interpolation=cv2.INTER_AREA)

@@ -63,10 +63,24 @@ def test_every_inpainter_fills_the_hole_and_nothing_else(name: str, height: int,
     assert not inpainter(covered, hole).recovered.any(), "a new shot knows nothing of the last"
 
 
+def test_what_no_frame_shows_is_left_to_telea_or_lama(lama_file: str) -> None:
+    image, hole = texture(96, 128, 0), np.zeros((96, 128), bool)
+    hole[30:60, 40:80] = True
+    for name, by in (("temporal_median", "telea"), ("temporal_median_lama", "lama")):
+        inpainter = INPAINTERS.get(name)(lama_file)
+        inpainter.begin_shot([(image, hole), (image, hole)])
+        filled = inpainter(image, hole)
+        assert filled.invented_by == by and not filled.recovered.any()
+        grey = np.abs(filled.image[hole].astype(int) - 128).max() <= 1
+        assert grey == (by == "lama"), "the network of this test fills with grey"
+
+
 def test_missing_weights_say_what_to_run(tmp_path: Path) -> None:
     for weights in (None, str(tmp_path / "big-lama.pt"), str(tmp_path)):
         with pytest.raises(NotAvailableError, match="talkhead models pull lama"):
             INPAINTERS.get("lama")(weights)
+        with pytest.raises(NotAvailableError, match="talkhead models pull lama"):
+            INPAINTERS.get("temporal_median_lama")(weights)
     (tmp_path / "big-lama.pt").write_bytes(b"not a network")
     with pytest.raises(NotAvailableError, match="not a TorchScript file"):
         INPAINTERS.get("lama")(str(tmp_path))
@@ -207,6 +221,9 @@ def test_stage_restores_the_torso(tmp_path: Path) -> None:
     assert coverage["frame_id"] == list(range(24)) and len(coverage["removed"]) == 24
     assert coverage["recovered_percent_of_removed"] > 97
     assert coverage["never_uncovered_percent_of_removed"] == pytest.approx(100 - coverage["recovered_percent_of_removed"])
+    filled_by = coverage["filled_by_percent_of_removed"]
+    assert set(filled_by) <= {"temporal_median", "telea"} and sum(filled_by.values()) == pytest.approx(100)
+    assert filled_by["temporal_median"] == pytest.approx(coverage["recovered_percent_of_removed"])
 
 
 def test_clip_without_hands_stays_as_it_is(tmp_path: Path) -> None:
@@ -216,4 +233,13 @@ def test_clip_without_hands_stays_as_it_is(tmp_path: Path) -> None:
     inpaint.run(stage)
     assert (stage.out / "clean.mkv").read_bytes() == (stage.inputs("ingest") / "clip.mkv").read_bytes()
     coverage = read_json(stage.out / "coverage.json")
-    assert coverage["frames_with_removal"] == 0 and coverage["removed"] == [0.0] * 4
+    assert coverage["frames_with_removal"] == 0 and coverage["removed"] == [0.0] * 4 and coverage["filled_by_percent_of_removed"] == {}
+
+
+def test_what_no_frame_shows_is_told_apart_by_what_invented_it(tmp_path: Path) -> None:
+    scene = TorsoScene(height=160, width=176)
+    image, held_still = scene.frame((90, 60))
+    transient = [255 * held_still.astype(np.uint8)] * 4
+    stage = mask_stage(tmp_path, "inpaint", [image] * 4, labels=[scene.labels] * 4, transient=transient)
+    inpaint.run(stage)
+    assert read_json(stage.out / "coverage.json")["filled_by_percent_of_removed"] == {"telea": pytest.approx(100)}

@@ -102,6 +102,7 @@ def test_figures_stand_beside_their_protocol(workspace: Path, page: Path) -> Non
         assert f'<th scope="col">{name}</th>' in text
     sentences = re.findall(r"<span>((?:Face|The lips|The mouth opens)[^<]*)</span>", text)
     assert len(sentences) >= 3 and all("head/self" in sentence for sentence in sentences)
+    assert "What was removed is filled by: temporal median 97.3 %, telea 2.7 %." in text
 
 
 def test_the_same_inputs_give_the_same_page(workspace: Path, page: Path) -> None:
@@ -206,6 +207,20 @@ def test_the_verdict_names_what_is_wrong_first() -> None:
     torso["protocols"]["full/self"] = {"psnr_torso": 13.5, "ci95": {}}
     assert judge(torso).level == "warn" and "torso 13.5 dB" in judge(torso).headline
     assert judge(None).level == "warn" and not judge(None).statements
+
+
+def test_a_seam_is_named_with_its_frames() -> None:
+    seamed = _metrics(seam_ratio=1.05, join_ratio=1.02)
+    seamed["protocols"]["full/self"] = {"seam_ratio": 1.1, "join_ratio": 1.42, "ci95": {}}
+    seamed["seam_frame_ids"] = {"full/self": {"join_ratio": [3, 4, 5, 9, 20, 21, 40, 50]}}
+    said = judge(seamed)
+    assert said.level == "warn" and "there is a seam: the picture is 1.42 times as steep where the rendered head ends" in said.headline
+    assert "full/self, join_ratio; above 1.3 in 8 frames: 3 to 5, 9, 20 to 21, 40 and others" in said.headline
+    seamed["protocols"]["full/self"]["join_ratio"] = 1.3
+    well = judge(seamed)
+    assert well.level == "ok" and any("without a seam" in statement.text for statement in well.statements)
+    seamed["protocols"]["full/self"] = {"seam_ratio": None, "ci95": {}}
+    assert any("1.05 times as steep across the neck line" in statement.text for statement in judge(seamed).statements)
 
 
 def test_worst_frames_lie_apart_and_are_the_worst_face_and_lips_in_turn() -> None:

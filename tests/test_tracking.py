@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks import tracking as tracking_benchmark
 from talkhead_core.artifacts import read_arrays
 from talkhead_core.demo.head_mesh import build_head_mesh
 from talkhead_core.demo.speaker import DemoSpeaker, DemoSpeakerConfig, make_demo_speaker
@@ -24,20 +25,13 @@ from talkhead_core.face.mesh_topology import JAW, OUTER_EYE_CORNERS, RIGID
 from talkhead_core.face.person_shape import frontal_shape
 from talkhead_core.face.pose_refinement import RefinementWeights, refine_poses
 from talkhead_core.face.pose_smoothing import SmoothingPrior, fill_gaps, jitter_deg
-from talkhead_core.face.rotations import exp_so3, log_so3, slerp, yaw_pitch_roll_deg
+from talkhead_core.face.rotations import exp_so3, log_so3, rotation_error_deg, slerp, yaw_pitch_roll_deg
 from talkhead_core.face.stable_points import PointTracks, stable_triangles
 from talkhead_core.media.video_reader import read_frames, read_gray_frames
 from talkhead_core.types import Camera
 
 SPEAKERS = Path(__file__).parents[1].parent / "shared" / "data" / "speakers"
 CAMERA = Camera(focal_px=1500.0, width=512, height=512)
-
-
-def rotation_error_deg(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Angle ``[N]`` between rotations after the one constant offset of the head frame that fits best."""
-    u, _, vt = np.linalg.svd(np.einsum("nji,njk->ik", truth, found))
-    offset = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-    return np.degrees(np.linalg.norm(log_so3(found @ (truth @ offset).swapaxes(-1, -2)), axis=-1))
 
 
 def known_face(frames: int, *, noise_px: float = 0.5, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -94,6 +88,14 @@ def test_slerp_goes_half_way() -> None:
     first, second = exp_so3(np.array([[0.1, 0.2, 0.0], [0.3, -0.2, 0.1]]))
     half = slerp(first, second, np.array([0.5]))[0]
     np.testing.assert_allclose(log_so3(half @ first.T), log_so3(second @ half.T), atol=1e-12)
+
+
+def test_the_error_is_what_no_constant_offset_explains() -> None:
+    truth = exp_so3(np.random.default_rng(1).normal(0, 0.2, (200, 3)))
+    turned = truth @ exp_so3(np.array([0.1, -0.2, 0.3]))
+    np.testing.assert_allclose(rotation_error_deg(turned, truth), 0, atol=1e-5)
+    shaken = exp_so3(np.radians([[3.0, 0, 0], [-3.0, 0, 0]] * 100)) @ turned
+    np.testing.assert_allclose(rotation_error_deg(shaken, truth), 3, atol=0.5)
 
 
 # --- landmarks alone -----------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ def test_a_hand_over_the_face_is_marked_and_the_head_goes_on(demo: DemoSpeaker) 
 # --- real footage --------------------------------------------------------------------------------------------------------
 
 
-# Of each clip's recording the square that ingest chooses; None where it is the whole picture.
+# The square that ingest chooses from the whole recording; None where that is the whole picture.
 CROPS = {"newsreader_512": None, "anchor_512": None, "hands_1080p": (108, 114, 878), "outdoor_1080p": (264, 476, 670)}
 
 
@@ -336,6 +338,8 @@ def test_real_footage(name: str) -> None:
     assert landmarks["detected"].all()
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     track = track_head(landmarks, np.zeros(60, np.int32), width=512, height=512, frames=gray)
+    row = tracking_benchmark.table({"clips": {name: tracking_benchmark.figures(track)}}).splitlines()[-1]
+    assert row.startswith(f"| `{name}` |") and "0 of 60" in row
     assert track.summary()["reprojection_percent_of_face_width"] < 0.7
     assert track.quality.jitter_deg < 0.5 * track.quality.jitter_landmarks_alone_deg
     assert (track.status == 0).all()

@@ -59,29 +59,32 @@ class PasteBack:
         self._edge = _edge_mask(crop, width, height, self._config.edge_share)
         self._shift: FloatArray | None = None
 
-    def paste(self, source: Image, rendered: Image, mask: np.ndarray) -> Image:
+    def paste(self, source: Image, rendered: Image, mask: np.ndarray, in_front: np.ndarray | None = None) -> Image:
         """The source frame with the rendered square in it.
 
         Args:
             source: ``[height, width, 3]`` uint8 RGB, as shown.
             rendered: ``[s, s, 3]`` uint8 RGB of any size ``s``, showing the crop.
             mask: ``[m, m]`` of any size ``m``: how much of the rendered picture to take, 0 to 1 (uint8: 0 to 255).
+            in_front: as ``mask``: how much of the source lies in front of what is rendered, such as a hand.
 
         Returns:
-            ``[height, width, 3]`` uint8; the source, bit by bit, where the mask is 0.
+            ``[height, width, 3]`` uint8; the source, bit by bit, where the mask is 0 or ``in_front`` is 1.
         """
         assert source.shape == (*self._shape, 3), f"the source frame is {source.shape}, not {self._shape}"
-        weight = self._edge * _scaled(_unit(mask), self._crop.size)[: self._down, : self._across]
-        if not weight.any():
+        weight = self._edge * self._in_place(mask)
+        shown = weight if in_front is None else weight * (1 - self._in_place(in_front))
+        if not shown.any():
             return source.copy()
         y, x = self._crop.y, self._crop.x
         place = (slice(y, y + self._down), slice(x, x + self._across))
         behind = source[place].astype(np.float32)
         front = _scaled(rendered.astype(np.float32), self._crop.size)[: self._down, : self._across]
         if self._config.match_colours:
-            front = front + self._colour_shift(behind - front, weight)
+            edge = (weight > _BAND[0]) & (weight < _BAND[1]) & (shown == weight)
+            front = front + self._colour_shift((behind - front)[edge])
         pasted = source.copy()
-        pasted[place] = np.clip(np.rint(behind + weight[..., None] * (front - behind)), 0, 255).astype(np.uint8)
+        pasted[place] = np.clip(np.rint(behind + shown[..., None] * (front - behind)), 0, 255).astype(np.uint8)
         return pasted
 
     def paste_all(self, sources: Iterable[Image], rendered: Iterable[Image], masks: Iterable[np.ndarray]) -> Iterator[Image]:
@@ -89,12 +92,14 @@ class PasteBack:
         for source, picture, mask in zip(sources, rendered, masks, strict=True):
             yield self.paste(source, picture, mask)
 
-    def _colour_shift(self, difference: FloatArray, weight: FloatArray) -> FloatArray:
-        """Median of ``[h, w, 3]`` differences along the edge of the mask, slowly followed; ``[3]`` levels."""
-        band = (weight > _BAND[0]) & (weight < _BAND[1])
-        if np.count_nonzero(band) >= _MIN_BAND_PX:
+    def _in_place(self, mask: np.ndarray) -> FloatArray:
+        return _scaled(_unit(mask), self._crop.size)[: self._down, : self._across]
+
+    def _colour_shift(self, differences: FloatArray) -> FloatArray:
+        """Median of the ``[n, 3]`` differences along the edge of the mask, slowly followed; ``[3]`` levels."""
+        if len(differences) >= _MIN_BAND_PX:
             limit = self._config.most_shift_levels
-            found = np.clip(np.median(difference[band], axis=0), -limit, limit)
+            found = np.clip(np.median(differences, axis=0), -limit, limit)
             kept = self._config.shift_inertia
             self._shift = found if self._shift is None else kept * self._shift + (1 - kept) * found
         return np.zeros(3, np.float32) if self._shift is None else self._shift.astype(np.float32)

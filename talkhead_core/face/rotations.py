@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["exp_so3", "log_so3", "skew", "slerp", "yaw_pitch_roll_deg"]
+__all__ = ["exp_so3", "log_so3", "rotation_error_deg", "skew", "slerp", "yaw_pitch_roll_deg"]
 
 
 def skew(vectors: np.ndarray) -> np.ndarray:
@@ -47,6 +47,13 @@ def log_so3(matrices: np.ndarray) -> np.ndarray:
 def slerp(first: np.ndarray, second: np.ndarray, fraction: np.ndarray) -> np.ndarray:
     """Rotations ``[F, 3, 3]`` on the shortest way from ``first`` (fraction 0) to ``second`` (fraction 1), ``fraction [F]``."""
     return exp_so3(np.asarray(fraction)[:, None] * log_so3(second @ first.T)) @ first
+
+
+def rotation_error_deg(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Angles ``[N]`` between rotations ``[N, 3, 3]`` of a head, after the one constant offset of its frame that fits best."""
+    u, _, vt = np.linalg.svd(np.einsum("nji,njk->ik", truth, found))
+    offset = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    return np.asarray(np.degrees(np.linalg.norm(log_so3(found @ (truth @ offset).swapaxes(-1, -2)), axis=-1)))
 
 
 def yaw_pitch_roll_deg(rotation: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from talkhead_core.footage.finding import Finding
 from talkhead_core.footage.picture_scan import SampledFaces
 from talkhead_core.media.probe import VideoProbe
 
-__all__ = ["face_findings", "speaker_boxes"]
+__all__ = ["face_findings", "faces_per_frame", "speaker_boxes"]
 
 _SECOND_FACE_HEIGHT = 0.5  # of the speaker's; smaller ones are posters and passers-by
 _PERSISTENT_SHARE = 0.15  # of the sampled frames; one-frame detections in folds and hands are not people
@@ -25,6 +26,12 @@ def speaker_boxes(faces: list[SampledFaces]) -> list[FaceBox]:
     return [sample.boxes[0] for sample in faces if sample.boxes]
 
 
+def faces_per_frame(faces: list[SampledFaces]) -> dict[str, int]:
+    """How many of the sampled frames show how many faces, of any size: number of faces -> number of frames."""
+    counts = Counter(len(sample.boxes) for sample in faces)
+    return {str(number): counts[number] for number in sorted(counts)}
+
+
 def face_findings(faces: list[SampledFaces], probe: VideoProbe, min_height_px: float) -> tuple[list[Finding], dict[str, Any]]:
     """Findings and figures about the faces in the sampled frames."""
     boxes = speaker_boxes(faces)
@@ -32,14 +39,15 @@ def face_findings(faces: list[SampledFaces], probe: VideoProbe, min_height_px: f
     if not boxes:
         advice = "give a video in which the speaker's face is in view, lit and larger than a twentieth of the frame"
         finding = Finding(level="fail", code="no_face", message=f"shows no face in {len(faces)} frames looked at", advice=advice)
-        return [finding], {"face_absent_share": absent}
+        return [finding], {"face_absent_share": absent, "faces_per_frame": faces_per_frame(faces)}
     height = float(np.median([box.height for box in boxes]))
     seconds = [
         sample for sample in faces if len(sample.boxes) > 1 and sample.boxes[1].height > _SECOND_FACE_HEIGHT * sample.boxes[0].height
     ]
     share = len(seconds) / len(faces)
-    findings = [_absence(faces, absent, probe), _company(seconds, share, probe), _size(height, min_height_px)]
-    figures = {"face_height_px": height, "face_absent_share": absent, "second_face_share": share}
+    histogram = faces_per_frame(faces)
+    findings = [_absence(faces, absent, probe), _company(seconds, share, probe, histogram), _size(height, min_height_px)]
+    figures = {"face_height_px": height, "face_absent_share": absent, "second_face_share": share, "faces_per_frame": histogram}
     return findings, figures
 
 
@@ -55,9 +63,10 @@ def _absence(faces: list[SampledFaces], absent: float, probe: VideoProbe) -> Fin
     )
 
 
-def _company(seconds: list[SampledFaces], share: float, probe: VideoProbe) -> Finding:
+def _company(seconds: list[SampledFaces], share: float, probe: VideoProbe, histogram: dict[str, int]) -> Finding:
     if share <= _PERSISTENT_SHARE:
-        return Finding(level="ok", code="one_face", message="one person is in view")
+        seen = ", ".join(f"{number} in {frames}" for number, frames in histogram.items())
+        return Finding(level="ok", code="one_face", message=f"one person is in view (faces a frame looked at: {seen})")
     return Finding(
         level="fail",
         code="two_faces",

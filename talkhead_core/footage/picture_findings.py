@@ -35,8 +35,13 @@ def rate_findings(probe: VideoProbe, clip_fps: float) -> list[Finding]:
     elif fps < _LOW_FPS:
         message = f"{fps:.2f} frames a second are too few for lips; frames are repeated to {clip_fps:.2f} fps"
         findings.append(Finding(level="warn", code="low_frame_rate", message=message, advice="film at 25 or 30 fps"))
+    elif fps > clip_fps and not (fps / clip_fps).is_integer():
+        message = f"{fps:.2f} fps, constant; the clip, and a dub in whole frames, take the frame on show at {clip_fps:.2f} fps"
+        advice = "film at 25, 30, 50 or 60 fps, or set 'ingest.fps: source'"
+        findings.append(Finding(level="warn", code="reduced_rate", message=message, advice=advice))
     else:
-        findings.append(Finding(level="ok", code="frame_rate", message=f"{fps:.2f} fps, constant"))
+        clip = f"; the clip takes one frame in {round(fps / clip_fps)}" if fps > clip_fps else ""
+        findings.append(Finding(level="ok", code="frame_rate", message=f"{fps:.2f} fps, constant{clip}"))
     if probe.rotation_deg:
         message = f"stored turned; shown turned clockwise by {probe.rotation_deg} degrees"
         findings.append(Finding(level="ok", code="rotated", message=message))

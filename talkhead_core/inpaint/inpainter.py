@@ -21,10 +21,12 @@ class Filled:
     Args:
         image: RGB ``[H, W, 3]``, unchanged outside the hole.
         recovered: boolean ``[H, W]``: hole pixels that other frames show; the rest of the hole is invented.
+        invented_by: name of the inpainter that invented the rest, where there is one.
     """
 
     image: Image
     recovered: np.ndarray
+    invented_by: str | None = None
 
 
 class Inpainter(Protocol):
@@ -43,6 +45,7 @@ INPAINTERS: Registry[Callable[[str | None], Inpainter]] = Registry(
     "inpainter",
     {
         "temporal_median": "talkhead_core.inpaint.temporal_median:TemporalMedianInpainter",
+        "temporal_median_lama": "talkhead_core.inpaint.temporal_median:TemporalMedianLamaInpainter",
         "telea": "talkhead_core.inpaint.telea:TeleaInpainter",
         "lama": "talkhead_core.inpaint.lama:LamaInpainter",
     },

@@ -60,4 +60,4 @@ class LamaInpainter:
                 self._torch.from_numpy(colour.transpose(2, 0, 1)[None].copy()), self._torch.from_numpy(mask[None, None].copy())
             )
         result = np.clip(np.round(filled[0].numpy().transpose(1, 2, 0)[:height, :width] * 255), 0, 255).astype(np.uint8)
-        return Filled(image=np.where(hole[..., None], result, image), recovered=nothing)
+        return Filled(image=np.where(hole[..., None], result, image), recovered=nothing, invented_by="lama")

@@ -34,4 +34,4 @@ class TeleaInpainter:
         box = np.s_[max(0, rows[0] - margin) : rows[-1] + margin + 1, max(0, columns[0] - margin) : columns[-1] + margin + 1]
         result = image.copy()
         result[box] = cv2.inpaint(np.ascontiguousarray(image[box]), hole[box].astype(np.uint8), _RADIUS_PX, cv2.INPAINT_TELEA)
-        return Filled(image=result, recovered=nothing)
+        return Filled(image=result, recovered=nothing, invented_by="telea")

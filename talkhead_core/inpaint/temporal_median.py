@@ -7,13 +7,14 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from talkhead_core.inpaint.inpainter import Filled
+from talkhead_core.inpaint.inpainter import Filled, Inpainter
+from talkhead_core.inpaint.lama import LamaInpainter
 from talkhead_core.inpaint.surrounding_motion import SurroundingMotion, moved
 from talkhead_core.inpaint.telea import TeleaInpainter
 from talkhead_core.media.push_pull import filled_smoothly
 from talkhead_core.types import FloatArray, Image
 
-__all__ = ["TemporalMedianInpainter"]
+__all__ = ["TemporalMedianInpainter", "TemporalMedianLamaInpainter"]
 
 # Grey levels: light changes much in brightness and little in colour; edges that miss each other change in both.
 _MAX_CORRECTION, _MAX_TINT = 24.0, 8.0
@@ -32,7 +33,7 @@ class TemporalMedianInpainter:
     def __init__(self, weights: str | None = None) -> None:
         del weights  # it has none
         self._motion = SurroundingMotion()
-        self._unseen = TeleaInpainter()
+        self._unseen: Inpainter = TeleaInpainter()
         self._template: Image | None = None
         self._known = np.zeros((0, 0), bool)
 
@@ -74,10 +75,22 @@ class TemporalMedianInpainter:
         result[box] = np.where(recovered[..., None], matched, part)
         rest = np.zeros(hole.shape, bool)
         rest[box] = part_hole & ~known
-        result = self._unseen(result, rest).image
+        completed = self._unseen(result, rest)
         everywhere = np.zeros(hole.shape, bool)
         everywhere[box] = recovered
-        return Filled(image=result, recovered=everywhere)
+        return Filled(image=completed.image, recovered=everywhere, invented_by=completed.invented_by)
+
+
+class TemporalMedianLamaInpainter(TemporalMedianInpainter):
+    """The same, pixels that no sample shows left to LaMa.
+
+    Args:
+        weights: as :class:`talkhead_core.inpaint.lama.LamaInpainter`, which says what is raised without them.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        super().__init__()
+        self._unseen = LamaInpainter(weights)
 
 
 def _box_around(hole: np.ndarray, border_px: int) -> tuple[slice, slice]:

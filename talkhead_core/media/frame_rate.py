@@ -9,10 +9,11 @@ import numpy as np
 
 from talkhead_core.types import FloatArray
 
-__all__ = ["clip_rate", "frame_sources"]
+__all__ = ["clip_rate", "frame_sources", "kept_frames_per_clip_frame"]
 
 _KEPT_FPS = (Fraction(23976, 1000), Fraction(30))
 _DEFAULT_FPS = Fraction(25)
+_MOST_FPS_OF_A_DUB = 60
 
 
 def clip_rate(source_fps: Fraction, choice: str) -> Fraction:
@@ -33,6 +34,19 @@ def clip_rate(source_fps: Fraction, choice: str) -> Fraction:
         return Fraction(choice)
     divided = source_fps / max(1, ceil(source_fps / _KEPT_FPS[1]))
     return divided if _KEPT_FPS[0] <= divided <= _KEPT_FPS[1] else _DEFAULT_FPS
+
+
+def kept_frames_per_clip_frame(source_fps: Fraction, constant_rate: bool, fps: Fraction) -> int:
+    """How many source frames a dub in whole frames can show for each of the clip's: 1 where the clip's rate is no whole part of a constant
+    source rate up to 60.
+
+    Args:
+        source_fps: the source's own rate.
+        constant_rate: whether every frame of it lies on the grid of that rate.
+        fps: the clip's rate.
+    """
+    parts = source_fps / fps
+    return int(parts) if constant_rate and parts.denominator == 1 and source_fps <= _MOST_FPS_OF_A_DUB else 1
 
 
 def frame_sources(times_s: FloatArray, fps: Fraction, frames: int) -> np.ndarray:

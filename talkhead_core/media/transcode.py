@@ -18,6 +18,7 @@ __all__ = ["shown_frames", "write_clip", "write_full_frame"]
 
 _TURNS = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
 _ZIMG_MATRIX = {"bt601": "170m", "bt709": "709", "bt2020": "2020_ncl"}
+_MOST_LARGE_FRAMES_A_GROUP = 30  # played backwards, a group is held in memory
 _CHROMA_IN_FOURS = ("yuv410p", "yuv411p", "yuvj411p")  # DV: zimg and even crops cannot cut it
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 
@@ -38,7 +39,7 @@ def write_clip(probe: VideoProbe, crop: SquareCrop, path: str | Path, *, size_px
         FootageError: ffmpeg could not convert the file.
     """
     video = _timed(probe, fps).filter("crop", crop.size, crop.size, crop.x, crop.y, exact=1)
-    _encode(_to_bt709(video, probe, size_px, size_px), probe, path, fps=fps, crf=crf, preset=preset)
+    _encode(_to_bt709(video, probe, size_px, size_px), probe, path, fps=fps, crf=crf, preset=preset, group=round(fps))
 
 
 def write_full_frame(probe: VideoProbe, path: str | Path, *, fps: Fraction, crf: int = 8, preset: str = "veryfast") -> None:
@@ -49,7 +50,8 @@ def write_full_frame(probe: VideoProbe, path: str | Path, *, fps: Fraction, crf:
     """
     width, height = probe.width // 2 * 2, probe.height // 2 * 2
     video = _timed(probe, fps).filter("crop", width, height, 0, 0, exact=1)
-    _encode(_to_bt709(video, probe, width, height), probe, path, fps=fps, crf=crf, preset=preset)
+    group = min(round(fps), _MOST_LARGE_FRAMES_A_GROUP)
+    _encode(_to_bt709(video, probe, width, height), probe, path, fps=fps, crf=crf, preset=preset, group=group)
 
 
 def _timed(probe: VideoProbe, fps: Fraction) -> Any:
@@ -57,7 +59,7 @@ def _timed(probe: VideoProbe, fps: Fraction) -> Any:
     return video if probe.constant_rate and fps == probe.fps else video.filter("fps", fps=str(fps), round="near")
 
 
-def _encode(video: Any, probe: VideoProbe, path: str | Path, *, fps: Fraction, crf: int, preset: str) -> None:
+def _encode(video: Any, probe: VideoProbe, path: str | Path, *, fps: Fraction, crf: int, preset: str, group: int) -> None:
     with whole_file(path) as temporary:
         output = ffmpeg.output(
             video.filter("setpts", f"N/({fps})/TB"),
@@ -66,7 +68,7 @@ def _encode(video: Any, probe: VideoProbe, path: str | Path, *, fps: Fraction, c
             preset=preset,
             crf=crf,
             coder=0,  # CAVLC: a twentieth larger than CABAC, and read by every stage in two thirds of the time
-            g=round(fps),
+            g=group,
             pix_fmt="yuv420p",
             color_range="tv",
             r=str(fps),

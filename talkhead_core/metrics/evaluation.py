@@ -20,6 +20,7 @@ from talkhead_core.metrics.niqe import load_niqe
 from talkhead_core.metrics.not_available import NEVER_SUBSTITUTED
 from talkhead_core.metrics.protocol import Protocol
 from talkhead_core.metrics.regions import REGION_DEFINITIONS
+from talkhead_core.metrics.seam import LARGEST_SEAM_RATIO
 from talkhead_core.metrics.ssim import SSIM_DEFINITION
 from talkhead_core.metrics.summary import compare_protocols, summarise_protocol
 from talkhead_core.parameters import require
@@ -174,6 +175,7 @@ def metrics_document(
     return {
         "protocols": figures,
         "comparisons": comparisons,
+        "seam_frame_ids": _seam_frame_ids(table, [protocol.name for protocol in protocols if not protocol.control]),
         "protocol_says": {protocol.name: protocol.says for protocol in protocols},
         "not_available": {name: reason for name, reason in extra.not_available.items() if name not in columns},
         "landmarker": config.landmarker,
@@ -187,10 +189,19 @@ def metrics_document(
             "mouth_opening_r": "Pearson correlation over frames of inner-lip distance / face height, render against reference",
             "mouth_opening_sd_ratio": "standard deviation of the same over frames, render / reference",
             "seam_levels": "step across the neck line that the reference does not have, 8-bit levels",
-            "seam_ratio": "gradient across the neck line, render over reference, mean over frames; a seam is above 1.3",
+            "seam_ratio": f"gradient across the neck line, render over reference, mean over frames; a seam is above {LARGEST_SEAM_RATIO}",
             "join_ratio": "the same across the edge of the head region on neck and torso, where the rendered head meets what is under it",
             "niqe": "36 features of 96 px blocks against pristine pictures', Y of YCbCr",
             "fid": "Inception v3 of 2015-12-05, pool 3, every slow_every-th frame of both videos; biased upwards for few frames",
             "ci95": f"circular block bootstrap over frames, blocks of {config.bootstrap.block_s} s",
         },
+    }
+
+
+def _seam_frame_ids(table: pd.DataFrame, protocols: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    """Protocol -> ratio -> ids of the frames in which it says that there is a seam."""
+    columns = [column for column in ("seam_ratio", "join_ratio") if column in table]
+    return {
+        name: {column: [int(frame_id) for frame_id in rows.loc[rows[column] > LARGEST_SEAM_RATIO, "frame_id"]] for column in columns}
+        for name, rows in ((name, table[table["protocol"] == name]) for name in protocols)
     }

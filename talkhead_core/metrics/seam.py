@@ -7,7 +7,10 @@ import numpy as np
 
 from talkhead_core.types import Image, Label
 
-__all__ = ["join_ratio", "neck_line", "seam_levels", "seam_ratio"]
+__all__ = ["LARGEST_SEAM_RATIO", "join_ratio", "neck_line", "seam_levels", "seam_ratio"]
+
+LARGEST_SEAM_RATIO = 1.3
+"""Of :func:`seam_ratio` and :func:`join_ratio`: above it people see a line that the recording does not have."""
 
 _PATCH_PX = 3  # on each side of the line
 _ACROSS_PX = 1.5  # from the line to either side, where the gradient is taken; every soft edge reaches farther

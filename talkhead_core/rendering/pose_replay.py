@@ -18,7 +18,7 @@ from talkhead_core.face.rotations import exp_so3, log_so3
 from talkhead_core.parameters import require
 from talkhead_core.types import FloatArray
 
-__all__ = ["PoseReplayConfig", "longest_shot", "poses_at", "replay_positions", "rows_at"]
+__all__ = ["PoseReplayConfig", "finer_positions", "longest_shot", "poses_at", "replay_positions", "rows_at"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,11 @@ def replay_positions(start: int, end: int, length: int, config: PoseReplayConfig
     legs = chain.from_iterable(_leg(*ends, turn) for ends in _turning_points(last, max(turn, 1), config))
     steps = islice(chain([0.0], legs), length)
     return start + np.fromiter(steps, np.float64, length)
+
+
+def finer_positions(rows: int, steps: int) -> FloatArray:
+    """Where ``steps`` times as many rows lie among ``rows``, ``[steps * rows]``; the last ones stay at the last row."""
+    return np.minimum(np.arange(steps * rows) / steps, rows - 1)
 
 
 def rows_at(values: FloatArray, positions: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from talkhead_core.rendering.blink_source import BlinkConfig, RecordedBlinks, add_blinks, blink_starts
-from talkhead_core.rendering.pose_replay import PoseReplayConfig, poses_at, replay_positions, rows_at
+from talkhead_core.rendering.pose_replay import PoseReplayConfig, finer_positions, poses_at, replay_positions, rows_at
 from talkhead_core.types import FloatArray
 
 __all__ = ["RecordedHead", "RecordingReplay", "replay_recording"]
@@ -47,6 +47,19 @@ class RecordingReplay:
     rotation: FloatArray
     translation_cm: FloatArray
     expression: FloatArray
+
+    def refined(self, steps: int) -> RecordingReplay:
+        """The same replay in ``steps`` times as many frames, each of which stands for an equal part of one of these."""
+        if steps == 1:
+            return self
+        finer = finer_positions(len(self.positions), steps)
+        rotation, translation_cm = poses_at(self.rotation, self.translation_cm, finer)
+        return RecordingReplay(
+            positions=rows_at(self.positions, finer),
+            rotation=rotation,
+            translation_cm=translation_cm,
+            expression=rows_at(self.expression, finer),
+        )
 
 
 def replay_recording(head: RecordedHead, frames: int, replay: PoseReplayConfig, blinks: BlinkConfig) -> RecordingReplay:

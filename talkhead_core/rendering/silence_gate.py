@@ -7,7 +7,7 @@ from scipy.ndimage import uniform_filter1d
 
 from talkhead_core.types import FloatArray
 
-__all__ = ["closed_mouth_codes", "gated_codes"]
+__all__ = ["closed_mouth_codes", "fade_reach_frames", "gate_weight", "gated_codes"]
 
 
 def closed_mouth_codes(lip_codes: FloatArray, opening_cm: FloatArray) -> FloatArray:
@@ -26,8 +26,19 @@ def gated_codes(lip_codes: FloatArray, speaking: np.ndarray, closed: FloatArray,
 
     The gate opens before speech starts (lips part before they sound) and closes after it ends.
     """
-    if fade_frames < 1:
-        return np.where(speaking[:, None], lip_codes, closed).astype(np.float32)
-    padded = np.convolve(speaking.astype(np.float32), np.ones(2 * (fade_frames // 2) + 1), mode="same") > 0
-    weight = uniform_filter1d(padded.astype(np.float32), fade_frames, mode="nearest")[:, None]
+    weight = gate_weight(speaking, fade_frames)[:, None]
     return (weight * lip_codes + (1.0 - weight) * closed).astype(np.float32)
+
+
+def gate_weight(speaking: np.ndarray, fade_frames: int = 5) -> FloatArray:
+    """How far the gate is open in each frame, ``[frames]``: 1 in speech, 0 farther from it than :func:`fade_reach_frames`."""
+    if fade_frames < 1:
+        return speaking.astype(np.float32)
+    padded = np.convolve(speaking.astype(np.float32), np.ones(2 * (fade_frames // 2) + 1), mode="same") > 0
+    # The filter sums as it goes along: what it leaves of an open gate in a shut one is rounding.
+    return np.clip(np.round(uniform_filter1d(padded.astype(np.float64), fade_frames, mode="nearest"), 6), 0, 1).astype(np.float32)
+
+
+def fade_reach_frames(fade_frames: int) -> int:
+    """How many frames from speech the gate is still open."""
+    return 2 * (fade_frames // 2)

@@ -162,6 +162,11 @@ def coverage_plot(transient: Mapping[str, Any] | None, inpaint: Mapping[str, Any
         _frame_axis(axes)
         _legend(axes, len(series))
         says = "Share of the frame: " + ", ".join(f"{label} {100 * np.mean(shares):.2f} % on average" for label, shares in series) + "."
+        filled_by = (inpaint or {}).get("filled_by_percent_of_removed", {})
+        if filled_by:
+            most_first = sorted(filled_by.items(), key=lambda item: -item[1])
+            shares_said = ", ".join(f"{name.replace('_', ' ')} {share:.1f} %" for name, share in most_first)
+            says += f" What was removed is filled by: {shares_said}."
         return Plot(title="Masked area", svg=to_svg(figure, "coverage", says), says=says)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from talkhead_core.metrics.seam import LARGEST_SEAM_RATIO
+
 __all__ = ["Statement", "Verdict", "conclude", "judge"]
 
 Level = Literal["ok", "warn", "fail"]
@@ -27,6 +29,8 @@ _LARGEST_LMD_PX512 = 2.5
 _LEAST_FACE_DB = 28.0
 _LARGEST_JITTER_RATIO = 1.5
 _LARGEST_SEAM_LEVELS = 8.0
+_SEAM_LINES = {"seam_ratio": "across the neck line", "join_ratio": "where the rendered head ends"}
+_NAMED_RUNS = 4
 _LEAST_FRAMES_FOR_BLINKS = 250
 
 
@@ -65,7 +69,7 @@ def judge(metrics: Mapping[str, Any] | None) -> Verdict:
         return Verdict(level="warn", headline="Not evaluated yet: there are no figures to go by.", statements=())
     checks: tuple[Callable[[Mapping[str, Any]], Statement | None], ...] = (
         _audio_decides, _beats_still_mouth, _beats_retrieval, _lips, _mouth_follows, _mouth_amplitude, _timing, _face, _faces_found,
-        _jitter, _seam, _torso, _blinks,
+        _jitter, _seam, _seam_ratios, _torso, _blinks,
     )  # fmt: skip
     found = [statement for check in checks if (statement := check(metrics)) is not None]
     return conclude(found, "nothing stands out on the held-out frames")
@@ -216,6 +220,38 @@ def _seam(metrics: Mapping[str, Any]) -> Statement | None:
         return None
     text = f"The neck line shows a step of {value:.1f} of 255 levels that the recording does not have ({FULL})."
     return Statement(level="warn" if value > _LARGEST_SEAM_LEVELS else "ok", text=text)
+
+
+def _seam_ratios(metrics: Mapping[str, Any]) -> Statement | None:
+    """Of what is rendered whole and of a head over the recorded torso, by the worse of the two."""
+    measured = {
+        (name, ratio): metrics["protocols"][name][ratio]
+        for name in (FULL, MODEL)
+        for ratio in _SEAM_LINES
+        if metrics["protocols"].get(name, {}).get(ratio) is not None
+    }
+    if not measured:
+        return None
+    (name, ratio), value = max(measured.items(), key=lambda item: item[1])
+    ids = metrics.get("seam_frame_ids", {}).get(name, {}).get(ratio, [])
+    times = f"{value:.2f} times as steep {_SEAM_LINES[ratio]} as in the recording"
+    where = f"{name}, {ratio}" + (f"; above {LARGEST_SEAM_RATIO} in {_frames(ids)}" if ids else "")
+    if value > LARGEST_SEAM_RATIO:
+        return Statement(level="warn", text=f"There is a seam: the picture is {times} ({where}).")
+    return Statement(level="ok", text=f"Head and torso meet without a seam: the picture is {times} at most ({where}).")
+
+
+def _frames(ids: Sequence[int]) -> str:
+    """``frame 7``, or ``12 frames: 7 to 9, 20, 31 to 35 and others``."""
+    runs: list[list[int]] = []
+    for frame_id in ids:
+        if runs and frame_id == runs[-1][-1] + 1:
+            runs[-1].append(frame_id)
+        else:
+            runs.append([frame_id])
+    said = ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:_NAMED_RUNS])
+    others = " and others" if len(runs) > _NAMED_RUNS else ""
+    return f"frame {said}" if len(ids) == 1 else f"{len(ids)} frames: {said}{others}"
 
 
 def _torso(metrics: Mapping[str, Any]) -> Statement | None:

@@ -208,8 +208,8 @@ _SETS = (
         ),
         licence="Apache-2.0",
         commercial=True,
-        use="inpaint: {method: lama, weights: weights/big-lama.pt}",
-        chosen_by=(("inpaint", "method", "lama"),),
+        use="inpaint: {method: temporal_median_lama, weights: weights/big-lama.pt}",
+        chosen_by=(("inpaint", "method", "lama"), ("inpaint", "method", "temporal_median_lama")),
     ),
     WeightSet(
         name="raft_small",
