@@ -58,6 +58,9 @@ class DubConfig:
 
     Args:
         torso: ``source`` plays the recorded frame (hands removed) around the head, ``field`` the trained torso.
+        region: ``head`` renders the whole head, ``lower_face`` what other words change; eyes, hair and ears are then the recorded frame's.
+            The papers' heads hear everywhere: with speech that they were not trained on, their brows frown, and hair and ears no longer
+            meet the recording's.
         frame: ``crop`` writes the square around head and torso, ``full`` pastes it back into the whole source frame.
         rate: of a full frame: ``source`` keeps 50 or 60 frames a second of a source whose clip has half of them, which takes twice as
             long to render; ``clip`` takes the clip's.
@@ -73,6 +76,7 @@ class DubConfig:
     """
 
     torso: Literal["source", "field"] = "source"
+    region: Literal["head", "lower_face"] = "head"
     frame: Literal["crop", "full"] = "crop"
     rate: Literal["source", "clip"] = "source"
     size_px: int = 0
@@ -87,6 +91,8 @@ class DubConfig:
     def __post_init__(self) -> None:
         require(self.size_px == 0 or (64 <= self.size_px <= 4096 and self.size_px % 2 == 0), "size_px must be even, 64 to 4096, or 0")
         require(0.0 < self.feather < 0.2, f"feather must be in (0, 0.2), not {self.feather}")
+        recorded = self.torso == "source" and self.blinks.source == "recorded"
+        require(self.region == "head" or recorded, "region lower_face needs torso source and blinks recorded: the rest is the recording's")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +157,7 @@ class Dubber:
         codes = rows_at(speaker.lip_codes(audio, frames, config), finer_positions(frames, steps))
         replay = speaker.replay(frames, config).refined(steps)
         with ExitStack() as stack:
-            rendered = _frames(speaker, codes, replay, _surroundings(speaker, replay, config, stack), self._stage.progress)
+            rendered = _frames(speaker, codes, replay, config, _surroundings(speaker, replay, config, stack), self._stage.progress)
             width = height = speaker.size_px
             if config.frame == "full":
                 whole = stack.enter_context(FullFrames(speaker.recording, silent.with_name("full.mkv"), speaker.visits, steps))
@@ -273,12 +279,17 @@ def _frames(
     speaker: _Speaker,
     codes: FloatArray,
     replay: RecordingReplay,
+    config: DubConfig,
     surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
     progress: Callable[[int, int, str], None],
 ) -> Iterator[tuple[Image, FloatArray]]:
     for row in range(len(codes)):
         behind, around = surroundings(row)
-        head = speaker.renderer.head(replay.rotation[row], replay.translation_cm[row], codes[row], replay.expression[row])
+        driven = (replay.rotation[row], replay.translation_cm[row], codes[row], replay.expression[row])
+        head = speaker.renderer.head(*driven)
+        if config.region == "lower_face":
+            recorded_cm = speaker.track.mesh_cm[round(float(replay.positions[row]))]
+            head = head.within(speaker.renderer.speaking(*driven, recorded_cm))
         yield head.over(behind, around), head.region[..., 0]
         progress(row + 1, len(codes), "dub")
 

@@ -108,6 +108,14 @@ def test_wildtalkers_dubs_show_the_whole_frame() -> None:
     assert section("rae-nerf", "dub", DubConfig).frame == "crop"
 
 
+def test_dubs_of_heads_that_hear_everywhere_take_the_lower_face_alone() -> None:
+    assert {section(config, "dub", DubConfig).region for config in PAPERS} == {"lower_face"}
+    assert section("talkhead", "dub", DubConfig).region == "head"
+    for other in ({"torso": "field"}, {"blinks": {"source": "synthesised"}}):
+        with pytest.raises(ParameterError, match="lower_face"):
+            from_mapping(DubConfig, {"region": "lower_face", **other}, where="dub")
+
+
 def test_schedules_rates_and_losses_are_those_of_the_papers() -> None:
     for config in PAPERS:
         coarse, fine = section(config, "train_coarse", TrainCoarseConfig), section(config, "train_fine", TrainFineConfig)

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talkhead_core.face.mesh_topology import FACE_OVAL
+from talkhead_core.face.mesh_topology import FACE_OVAL, JAW, LEFT_EYE, LIPS, RIGHT_EYE
 from talkhead_core.metrics.regions import face_mask
-from talkhead_core.rendering.face_region import face_region
+from talkhead_core.rendering.face_region import face_region, speaking_region
 from talkhead_core.rendering.held_out import HeldOutFrame, render_held_out
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from tests.synthetic_portrait import synthetic_portrait
 from tests.test_head_shell import shell_of
 from tests.test_training import _model, trainer
+
+_CHIN = 152
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +100,17 @@ def test_the_face_region_is_the_oval_of_the_posed_mesh() -> None:
     inner[list(FACE_OVAL)] = centre + 0.8 * (points[list(FACE_OVAL)] - centre)
     assert region[face_mask(inner, 256, 256)].min() == 1.0, "soft at its edge alone"
     assert 0.0 < region[(region > 0) & (region < 1)].mean() < 1.0
+
+
+def test_the_speaking_region_holds_both_chins_and_leaves_the_eyes_to_the_recording() -> None:
+    dataset = synthetic_portrait()
+    shell, codes = shell_of(dataset)
+    track, camera, frame = dataset.track, dataset.track.camera(256), 7
+    pose, recorded = (track.rotation[frame], track.translation_cm[frame]), track.mesh_cm[frame].copy()
+    recorded[list(JAW)] -= track.rotation[frame].T @ np.array([0.0, -1.5, 0.0])  # the recorded jaw hangs lower than the driven one
+    region = speaking_region(shell, camera, *pose, codes[frame], recorded, 4.0)[..., 0]
+    for mesh in (shell.displaced(codes[frame]), recorded):
+        points = camera.project(mesh @ pose[0].T + pose[1]).round().astype(int)
+        weight = region[points[:, 1].clip(0, 255), points[:, 0].clip(0, 255)]
+        assert weight[[*LIPS, _CHIN]].min() == 1.0
+        assert weight[[*LEFT_EYE, *RIGHT_EYE]].max() == 0.0

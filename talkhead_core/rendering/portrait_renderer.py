@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.rendering.face_region import face_region
+from talkhead_core.rendering.face_region import face_region, speaking_region
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import mixed_precision
@@ -92,6 +92,14 @@ class PortraitRenderer:
         """Weight of the face alone ``[size, size, 1]`` in [0, 1] under the arguments of :meth:`head`, for :meth:`HeadLayer.within`."""
         codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
         return face_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, self.feather * self.camera.width)
+
+    def speaking(
+        self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray, recorded_cm: FloatArray
+    ) -> FloatArray:
+        """Weight ``[size, size, 1]`` in [0, 1] of what other words change in a recorded frame, whose tracked mesh is ``[V, 3]``."""
+        codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
+        feather_px = 2 * self.feather * self.camera.width  # the edge crosses skin
+        return speaking_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, recorded_cm, feather_px)
 
     @torch.no_grad()
     def torso(self, rotation: FloatArray, translation_cm: FloatArray, plate: FloatArray) -> FloatArray:
