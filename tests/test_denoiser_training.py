@@ -19,6 +19,9 @@ import pytest
 import soundfile
 import torch
 
+from benchmarks.fuzz import fuzz
+from benchmarks.fuzz_mutations import bytes_changed
+from benchmarks.fuzz_targets import Target
 from talkhead_core.artifacts import read_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
 from talkhead_core.audio.denoise.zip_enhancer.dual_path import StackSize
@@ -296,11 +299,20 @@ def test_two_processes_do_not_train_into_one_folder(recordings: Path, tmp_path: 
     os.close(handle)
 
 
-def test_the_command_ends_in_one_line(recordings: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tasks.train_denoiser", "--speech", str(tmp_path), "--noise", str(recordings / "noise")]
-    result = subprocess.run([*command, "--out", str(tmp_path / "out")], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith(f"train_denoiser: {tmp_path}: holds no sound files")
+def test_the_command_tells_the_result_and_errors_in_one_line(recordings: Path, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(json.dumps(dataclasses.asdict(CONFIG)))
+
+    def ran(speech: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "flows.command_line", "train-denoiser", "--speech", str(speech), *options]
+        command += ["--noise", str(recordings / "noise"), "--out", str(finished), "--settings", str(tmp_path / "settings.yaml")]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    result = ran(recordings / "speech", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == read_json(finished / "training.json")["result"]
+    refused = ran(tmp_path)
+    assert refused.returncode == 1 and refused.stdout == ""
+    assert refused.stderr.startswith(f"talkhead: {tmp_path}: holds no sound files") and len(refused.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -355,3 +367,14 @@ def test_a_spoiled_file_is_refused_in_one_line(tmp_path: Path) -> None:
     save_trained(file, dataclasses.replace(TINY, stacks=(*TINY.stacks, *TINY.stacks)), network.state_dict(), {})
     with pytest.raises(NotAvailableError, match="not of the size that its header tells"):
         load_network(file)
+
+
+def test_files_spoiled_anywhere_are_read_or_refused_in_one_line(finished: Path) -> None:
+    target = Target(
+        file=TRAINED_FILE,
+        whole=lambda folder: (finished / TRAINED_FILE).read_bytes(),
+        mutate=bytes_changed,
+        read=lambda folder: load_network(folder / TRAINED_FILE),
+    )
+    tally = fuzz(target, range(60), seed=1)
+    assert tally.failures == {} and tally.refused > 0

@@ -1,0 +1,224 @@
+"""Whether ZipEnhancer learns from the training recipe, on one core in minutes:
+
+    python -m benchmarks.zipenhancer_training --data FOLDER [--work FOLDER] [--iterations 3600] [--tuning 300]
+
+``FOLDER`` holds folders of ``NAME_clean.wav`` and ``NAME_noisy*.wav``. A small network is first trained on speech of espeak-ng and made-up
+noises. Then, for each speaker of the recordings, it is trained on with the clean halves and the noises of all *other* speakers, and
+judged on that speaker's noisy files: every figure is of a voice and a noise that the network never met. Figures go to
+``benchmarks/results/zipenhancer_training.json`` and the table of ``docs/denoising.md``. A run that was cut off is taken up again with
+the same ``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.signal
+import torch
+
+from benchmarks.document_section import write_section
+from benchmarks.machine import describe_machine
+from benchmarks.noisy_speech import with_noise
+from talkhead_core.artifacts import write_json
+from talkhead_core.audio.denoise import DenoiseConfig, denoise
+from talkhead_core.audio.denoise.zip_enhancer.network import NetworkSize
+from talkhead_core.demo.synthetic_speech import random_speech
+from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio, write_audio
+from talkhead_core.metrics.speech import speech_quality, suffixed_pairs
+from talkhead_core.training.denoiser_run import train_denoiser
+from talkhead_core.training.denoiser_training import DenoiserTrainingConfig
+from talkhead_core.training.noisy_mixtures import MixtureConfig
+from talkhead_core.types import FloatArray
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULT = REPOSITORY / "benchmarks" / "results" / "zipenhancer_training.json"
+DOCUMENT = REPOSITORY / "docs" / "denoising.md"
+_FIGURES = ("pesq_wb", "stoi", "si_sdr_db")
+_METHODS = {"noisy": "noisy", "mss": "`mss`", "synthetic": "espeak-ng only", "left_out": "and other speakers' recordings"}
+_NOISE_S = 10
+_TESTED = 8
+
+
+def synthetic_speech(count: int, seed: int) -> Iterator[FloatArray]:
+    """``count`` utterances of espeak-ng, mono at 16 kHz."""
+    made, attempt = 0, 0
+    while made < count:
+        speech = random_speech(np.random.default_rng([seed, attempt]))
+        attempt += 1
+        if speech is not None:
+            yield scipy.signal.resample_poly(speech.audio, SPEECH_SAMPLE_RATE_HZ, speech.sample_rate_hz).astype(np.float32)
+            made += 1
+
+
+def synthetic_noises(count: int, seed: int) -> Iterator[FloatArray]:
+    """``count`` made-up backgrounds in turn: steady and swelling hiss of many colours, hum, knocks, babble of espeak-ng voices."""
+    samples = _NOISE_S * SPEECH_SAMPLE_RATE_HZ
+    t = np.arange(samples) / SPEECH_SAMPLE_RATE_HZ
+    for number in range(count):
+        generator = np.random.default_rng([seed, 1, number])
+        kind = number % 4
+        hiss = scipy.signal.lfilter([1.0], [1.0, -generator.uniform(0.0, 0.98)], generator.standard_normal(samples))
+        hiss /= hiss.std()
+        if kind == 0:
+            noise = hiss
+        elif kind == 1:
+            slow = np.interp(t, np.arange(0.0, _NOISE_S + 1, 0.5), generator.uniform(-15, 10, 2 * _NOISE_S + 2))
+            hum = sum(generator.uniform(0, 1) * np.sin(2 * np.pi * 50 * n * t + generator.uniform(0, 6)) for n in range(1, 12))
+            noise = hiss * 10 ** (slow / 20) + generator.uniform(0, 1) * hum
+        elif kind == 2:
+            knocks = np.zeros(samples)
+            knocks[generator.integers(0, samples, 40)] = generator.uniform(2, 20, 40)
+            ring = np.exp(-np.arange(2000) / generator.uniform(50, 500)) * np.sin(np.arange(2000) * generator.uniform(0.05, 1.0))
+            noise = 0.3 * hiss + scipy.signal.fftconvolve(knocks, ring)[:samples]
+        else:
+            voices = [np.resize(voice, samples) for voice in synthetic_speech(5, seed=1000 * seed + number)]
+            noise = np.sum(voices, axis=0) + 0.01 * hiss
+        yield (0.1 * noise / np.abs(noise).max()).astype(np.float32)
+
+
+def pairs_by_speaker(data: Path) -> dict[str, dict[str, tuple[Path, Path]]]:
+    """Speaker -> ``set/name`` -> (clean, noisy); VoiceBank's names begin with the speaker, elsewhere every clip has one of its own."""
+    speakers: dict[str, dict[str, tuple[Path, Path]]] = {}
+    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+        for system, pairs in suffixed_pairs(folder).items():
+            if system.startswith("noisy"):
+                for utterance, pair in pairs.items():
+                    speaker = utterance.split("_")[0] if utterance.startswith("p") else utterance
+                    speakers.setdefault(speaker, {})[f"{folder.name}/{utterance}{system.removeprefix('noisy')}"] = pair
+    return speakers
+
+
+def _config(iterations: int, learning_rate: float, seed: int = 0) -> DenoiserTrainingConfig:
+    return DenoiserTrainingConfig(
+        network=NetworkSize.small(),
+        mixtures=MixtureConfig(segment_s=1.0, snr_db=(-5.0, 20.0)),
+        iterations=iterations,
+        batch=1,
+        learning_rate=learning_rate,
+        warm_up=0.05,
+        mean_decay=0.99,
+        validation_clips=6,
+        validation_s=4.0,
+        validate_every=max(1, iterations // 6),
+        checkpoint_every=200,
+        seed=seed,
+    )
+
+
+def _write_all(folder: Path, sounds: Iterator[FloatArray], count: int) -> None:
+    if len(list(folder.glob("*.wav"))) < count:
+        for number, sound in enumerate(sounds):
+            write_audio(folder / f"made_{number:03d}.wav", sound)
+
+
+def _trained_without(speaker: str, speakers: dict[str, dict[str, tuple[Path, Path]]], work: Path, config: DenoiserTrainingConfig) -> Path:
+    """The network that the synthetic one becomes with the recordings of all speakers but one."""
+    folder = work / speaker
+    for kind in ("speech", "noise"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for path in sorted((work / kind).glob("*.wav"))[::12]:
+            shutil.copy(path, folder / kind / path.name)
+    for other, pairs in speakers.items():
+        for name, (clean, noisy) in pairs.items() if other != speaker else ():
+            told = name.replace("/", "_")
+            shutil.copy(clean, folder / "speech" / f"{clean.stem}.wav")
+            speech, heard = read_audio(clean), read_audio(noisy)
+            write_audio(folder / "noise" / f"{told}.wav", heard[: len(speech)] - speech[: len(heard)])
+    train_denoiser(folder / "speech", folder / "noise", folder / "out", config, start=work / "synthetic", progress=_tell(speaker))
+    return folder / "out"
+
+
+def _scores(clean: FloatArray, noisy: FloatArray, networks: dict[str, Path]) -> dict[str, dict[str, float]]:
+    clean, noisy = clean[: len(noisy)], noisy[: len(clean)]
+    versions = {"noisy": noisy, "mss": denoise(noisy, DenoiseConfig(method="mss"))[0]}
+    versions |= {name: denoise(noisy, DenoiseConfig(method="zipenhancer", weights=str(path)))[0] for name, path in networks.items()}
+    quality = {name: speech_quality(clean, version) for name, version in versions.items()}
+    return {name: {figure: round(figures[figure], 3) for figure in _FIGURES} for name, figures in quality.items()}
+
+
+def measured(data: Path, work: Path, utterances: int, iterations: int, tuning: int) -> dict[str, Any]:
+    """Train everything and score everything."""
+    _write_all(work / "speech", synthetic_speech(utterances, seed=1), utterances)
+    _write_all(work / "noise", synthetic_noises(utterances // 3, seed=1), utterances // 3)
+    base = train_denoiser(work / "speech", work / "noise", work / "synthetic", _config(iterations, 1e-3), progress=_tell("synthetic"))
+    rows: dict[str, Any] = {}
+    tested = zip(synthetic_speech(_TESTED, seed=2), synthetic_noises(_TESTED, seed=2), strict=True)
+    for number, (speech, noise) in enumerate(tested):
+        noisy = with_noise(speech, noise, (0.0, 5.0, 10.0, 15.0)[number // 2])
+        rows[f"espeak-ng/{number}"] = _scores(speech, noisy, {"synthetic": work / "synthetic"})
+    speakers = pairs_by_speaker(data)
+    for speaker, pairs in speakers.items():
+        left_out = _trained_without(speaker, speakers, work, _config(tuning, 5e-4))
+        for name, (clean, noisy) in pairs.items():
+            networks = {"synthetic": work / "synthetic", "left_out": left_out}
+            rows[name] = _scores(read_audio(clean), read_audio(noisy), networks)
+            print(name, rows[name], flush=True)
+    return {
+        "machine": describe_machine(),
+        "iterations": iterations,
+        "tuning": tuning,
+        "utterances": utterances,
+        "parameters": _parameters(),
+        "synthetic_training": base,
+        "speakers": {speaker: sorted(pairs) for speaker, pairs in speakers.items()},
+        "rows": rows,
+    }
+
+
+def _parameters() -> int:
+    from talkhead_core.audio.denoise.zip_enhancer.network import ZipEnhancer
+
+    return sum(value.numel() for value in ZipEnhancer(NetworkSize.small()).parameters())
+
+
+def _tell(what: str) -> Callable[..., None]:
+    def progress(done: int, total: int, note: str = "") -> None:
+        if done == total or done % 100 == 0:
+            print(f"{what}: {done}/{total} {note}", flush=True)
+
+    return progress
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown: means of each set, a row a set, a group of columns a figure."""
+    heads = {"pesq_wb": ("PESQ", 2), "stoi": ("STOI", 3), "si_sdr_db": ("SI-SDR", 1)}
+    columns = [(figure, method) for figure in heads for method in _METHODS]
+    lines = [
+        "| noisy speech | " + " | ".join(f"{heads[figure][0]}, {_METHODS[method]}" for figure, method in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for name in dict.fromkeys(key.split("/")[0] for key in result["rows"]):
+        rows = [row for key, row in result["rows"].items() if key.split("/")[0] == name]
+        cells = []
+        for figure, method in columns:
+            values = [row[method][figure] for row in rows if method in row]
+            cells.append(f"{np.mean(values):.{heads[figure][1]}f}" if values else "-")
+        lines.append(f"| {name} ({len(rows)} files) | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, write the result and the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of folders of NAME_clean.wav and NAME_noisy*.wav")
+    parser.add_argument("--work", type=Path, default=Path("out/zipenhancer_training"), help="where the trainings go")
+    parser.add_argument("--utterances", type=int, default=150, help="of espeak-ng; a third as many noises")
+    parser.add_argument("--iterations", type=int, default=3600, help="steps on synthetic speech")
+    parser.add_argument("--tuning", type=int, default=300, help="steps with recordings, for each speaker left out")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    started = time.process_time()
+    result = measured(arguments.data, arguments.work, arguments.utterances, arguments.iterations, arguments.tuning)
+    write_json(RESULT, {**result, "processor_minutes": round((time.process_time() - started) / 60, 1)})
+    write_section(DOCUMENT, table(result), "zipenhancer training")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
