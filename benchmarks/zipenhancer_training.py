@@ -1,6 +1,6 @@
 """Whether ZipEnhancer learns from the training recipe, on one core in minutes:
 
-    python -m benchmarks.zipenhancer_training --data FOLDER [--work FOLDER] [--iterations 3600] [--tuning 300]
+    python -m benchmarks.zipenhancer_training --data FOLDER [--work FOLDER] [--iterations 2800] [--tuning 200]
 
 ``FOLDER`` holds folders of ``NAME_clean.wav`` and ``NAME_noisy*.wav``. A small network is first trained on speech of espeak-ng and made-up
 noises. Then, for each speaker of the recordings, it is trained on with the clean halves and the noises of all *other* speakers, and
@@ -209,8 +209,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of folders of NAME_clean.wav and NAME_noisy*.wav")
     parser.add_argument("--work", type=Path, default=Path("out/zipenhancer_training"), help="where the trainings go")
     parser.add_argument("--utterances", type=int, default=150, help="of espeak-ng; a third as many noises")
-    parser.add_argument("--iterations", type=int, default=3600, help="steps on synthetic speech")
-    parser.add_argument("--tuning", type=int, default=300, help="steps with recordings, for each speaker left out")
+    parser.add_argument("--iterations", type=int, default=2800, help="steps on synthetic speech")
+    parser.add_argument("--tuning", type=int, default=200, help="steps with recordings, for each speaker left out")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     started = time.process_time()
