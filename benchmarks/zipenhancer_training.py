@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ import torch
 from benchmarks.document_section import write_section
 from benchmarks.machine import describe_machine
 from benchmarks.noisy_speech import with_noise
-from talkhead_core.artifacts import write_json
+from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
 from talkhead_core.audio.denoise.zip_enhancer.network import NetworkSize, ZipEnhancer
 from talkhead_core.audio.denoise.zip_enhancer.trained_weights import TRAINED_FILE, read_record
@@ -136,15 +135,18 @@ def _trained_without(speaker: str, speakers: dict[str, dict[str, tuple[Path, Pat
     return folder / "out"
 
 
-def _scores(clean: FloatArray, noisy: FloatArray, networks: dict[str, Path]) -> dict[str, dict[str, float]]:
+def _scores(clean: FloatArray, noisy: FloatArray, networks: dict[str, Path], known: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Every figure of every version, those ``known`` already as they are."""
     clean, noisy = clean[: len(noisy)], noisy[: len(clean)]
-    versions = {"noisy": noisy, "mss": denoise(noisy, DenoiseConfig(method="mss"))[0]}
-    versions |= {name: denoise(noisy, DenoiseConfig(method="zipenhancer", weights=str(path)))[0] for name, path in networks.items()}
+    configs = {"noisy": DenoiseConfig(method="none"), "mss": DenoiseConfig(method="mss")}
+    configs |= {name: DenoiseConfig(method="zipenhancer", weights=str(path)) for name, path in networks.items()}
     measures = {"pesq_wb": pesq_mos, "stoi": stoi_score, "si_sdr_db": si_sdr_db}
-    return {
-        name: {figure: round(measure(clean, version, SPEECH_SAMPLE_RATE_HZ), 3) for figure, measure in measures.items()}
-        for name, version in versions.items()
-    }
+    scores = dict(known)
+    for name, config in configs.items():
+        if name not in known:
+            version = denoise(noisy, config)[0]
+            scores[name] = {figure: round(score(clean, version, SPEECH_SAMPLE_RATE_HZ), 3) for figure, score in measures.items()}
+    return scores
 
 
 def _trained_on_synthetic(work: Path, iterations: int, stop_at: int) -> dict[str, float]:
@@ -156,44 +158,47 @@ def _trained_on_synthetic(work: Path, iterations: int, stop_at: int) -> dict[str
             raise InterruptedError
 
     config = _config(iterations, 1.5e-3, judgements=6)
+    stopped = any(int(path.stem) >= stop_at for path in (work / "synthetic" / "checkpoints").glob("[0-9]*.json"))
     with suppress(InterruptedError):
-        train_denoiser(work / "speech", work / "noise", work / "synthetic", config, progress=enough)
+        if not stopped:
+            train_denoiser(work / "speech", work / "noise", work / "synthetic", config, progress=enough)
     record = read_record(work / "synthetic" / TRAINED_FILE)
     return {name: record[name] for name in ("step", "pesq", "pesq_noisy")}
 
 
-def measured(data: Path, work: Path, utterances: int, iterations: int, stop_at: int, tuning: int) -> dict[str, Any]:
-    """Train everything and score everything."""
+def measure(data: Path, work: Path, utterances: int, iterations: int, stop_at: int, tuning: int) -> None:
+    """Train everything, score everything, and write each score as it comes; what was scored before with the same settings stays."""
     _write_all(work / "speech", synthetic_speech(utterances, seed=1), utterances)
     _write_all(work / "noise", synthetic_noises(utterances // 3, seed=1), utterances // 3)
     base = _trained_on_synthetic(work, iterations, stop_at)
-    rows: dict[str, Any] = {}
-    tested = zip(synthetic_speech(_TESTED, seed=2), synthetic_noises(_TESTED, seed=2), strict=True)
-    for number, (speech, noise) in enumerate(tested):
-        noisy = with_noise(speech, noise, (0.0, 5.0, 10.0, 15.0)[number])
-        rows[f"espeak-ng/{number}"] = _scores(speech, noisy, {"synthetic": work / "synthetic"})
     speakers = pairs_by_speaker(data)
-    for speaker, pairs in speakers.items():
-        left_out = _trained_without(speaker, speakers, work, _config(tuning, 5e-4, judgements=1))
-        for name, (clean, noisy) in pairs.items():
-            networks = {"synthetic": work / "synthetic", "left_out": left_out}
-            rows[name] = _scores(read_audio(clean), read_audio(noisy), networks)
-            print(name, rows[name], flush=True)
-    return {
-        "machine": describe_machine(),
+    settings = {
+        "utterances": utterances,
         "iterations": iterations,
         "stopped_at": min(stop_at, iterations),
-        "tuning": tuning,
-        "utterances": utterances,
-        "parameters": _parameters(),
+        "parameters": sum(value.numel() for value in ZipEnhancer(NetworkSize.small()).parameters()),
         "synthetic_training": base,
         "speakers": {speaker: sorted(pairs) for speaker, pairs in speakers.items()},
-        "rows": rows,
     }
+    before = read_json(RESULT) if RESULT.is_file() else {}
+    rows: dict[str, Any] = before["rows"] if before.get("settings") == settings else {}
 
+    def score(name: str, clean: FloatArray, noisy: FloatArray, networks: dict[str, Path]) -> None:
+        rows[name] = _scores(clean, noisy, networks, rows.get(name, {}))
+        print(name, rows[name], flush=True)
+        write_json(RESULT, {"machine": describe_machine(), "settings": settings, "tuning": tuning, "rows": rows})
 
-def _parameters() -> int:
-    return sum(value.numel() for value in ZipEnhancer(NetworkSize.small()).parameters())
+    synthetic = {"synthetic": work / "synthetic"}
+    tested = zip(synthetic_speech(_TESTED, seed=2), synthetic_noises(_TESTED, seed=2), strict=True)
+    for number, (speech, noise) in enumerate(tested):
+        score(f"espeak-ng/{number}", speech, with_noise(speech, noise, (0.0, 5.0, 10.0, 15.0)[number]), synthetic)
+    for pairs in speakers.values():
+        for name, (clean, noisy) in pairs.items():
+            score(name, read_audio(clean), read_audio(noisy), synthetic)
+    for speaker, pairs in speakers.items() if tuning else ():
+        left_out = _trained_without(speaker, speakers, work, _config(tuning, 5e-4, judgements=1))
+        for name, (clean, noisy) in pairs.items():
+            score(name, read_audio(clean), read_audio(noisy), {"left_out": left_out})
 
 
 def _tell(what: str) -> Callable[..., None]:
@@ -207,7 +212,8 @@ def _tell(what: str) -> Callable[..., None]:
 def table(result: dict[str, Any]) -> str:
     """Markdown: means of each set, a row a set, a group of columns a figure."""
     heads = {"pesq_wb": ("PESQ", 2), "stoi": ("STOI", 3), "si_sdr_db": ("SI-SDR", 1)}
-    columns = [(figure, method) for figure in heads for method in _METHODS]
+    measured = {method for row in result["rows"].values() for method in row}
+    columns = [(figure, method) for figure in heads for method in _METHODS if method in measured]
     lines = [
         "| noisy speech | " + " | ".join(f"{heads[figure][0]}, {_METHODS[method]}" for figure, method in columns) + " |",
         "|---|" + "---|" * len(columns),
@@ -230,13 +236,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--utterances", type=int, default=150, help="of espeak-ng; a third as many noises")
     parser.add_argument("--iterations", type=int, default=1800, help="steps on synthetic speech")
     parser.add_argument("--stop-at", type=int, default=10**9, help="step at which that training is stopped; the best weights so far serve")
-    parser.add_argument("--tuning", type=int, default=60, help="steps with recordings, for each speaker left out")
+    parser.add_argument("--tuning", type=int, default=60, help="steps with recordings, for each speaker left out; 0: none")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    started = time.process_time()
-    result = measured(arguments.data, arguments.work, arguments.utterances, arguments.iterations, arguments.stop_at, arguments.tuning)
-    write_json(RESULT, {**result, "processor_minutes_of_this_run": round((time.process_time() - started) / 60, 1)})
-    write_section(DOCUMENT, table(result), "zipenhancer training")
+    measure(arguments.data, arguments.work, arguments.utterances, arguments.iterations, arguments.stop_at, arguments.tuning)
+    write_section(DOCUMENT, table(read_json(RESULT)), "zipenhancer training")
     return 0
 
 
