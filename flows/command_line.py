@@ -26,6 +26,7 @@ from flows.stage_graph import read_stage_graph
 from flows.stage_status import speaker_status
 from flows.store_commands import store
 from flows.task_commands import existing_file, hand_over_to
+from flows.training_commands import train_denoiser_command
 from flows.version_commands import versions
 from flows.version_workspace import make_version_workspace
 from flows.workspace import Workspace
@@ -48,6 +49,7 @@ app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("consent")(consent_command)
 app.command("forget")(forget_command)
+app.command("train-denoiser")(train_denoiser_command)
 app.add_typer(store, name="store")
 app.add_typer(versions, name="versions")
 

@@ -120,20 +120,20 @@ def errors_in_one_line(name: str, *, debug: bool = False) -> Iterator[None]:
 
 _started_s: float | None = None
 _last_s = 0.0
-_last_done = 0
+_last_done = _first_done = 0
 
 
 def print_progress(done: int, total: int, note: str = "") -> None:
     """The listener of every process in ``tasks``: one line of text that ``flows`` turns into a bar."""
-    global _started_s, _last_s, _last_done
+    global _started_s, _last_s, _last_done, _first_done
     now = time.monotonic()
     if _started_s is None or done == 0 or done < _last_done:  # less than before: the next of several pieces of work
-        _started_s = now
+        _started_s, _first_done = now, done  # what is taken up again does not begin at 0
     _last_done = done
     if done < total and now - _last_s < 0.5:
         return
     _last_s = now
-    left = (now - _started_s) / done * (total - done) if done else 0.0
+    left = (now - _started_s) / (done - _first_done) * (total - done) if done > _first_done else 0.0
     sys.stdout.write(f"PROGRESS {done}/{total} {left:.0f}s {note}".rstrip() + "\n")
     sys.stdout.flush()
 

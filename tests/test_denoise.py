@@ -19,6 +19,7 @@ from talkhead_core.audio.denoise.spectral_subtraction import MultiScaleSpectralS
 from talkhead_core.audio.denoise.zip_enhancer.dual_path import StackSize, relative_positions
 from talkhead_core.audio.denoise.zip_enhancer.network import NetworkSize, ZipEnhancer, compressed_spectrum, waveform
 from talkhead_core.audio.denoise.zip_enhancer.official_weights import WEIGHTS_FILE, load_official, our_name
+from talkhead_core.audio.denoise.zip_enhancer.trained_weights import TRAINED_FILE, save_trained
 from talkhead_core.audio.denoise.zip_enhancer.zipformer_block import AttentionWeights, BlockSize, Bypass
 from talkhead_core.audio.voice_activity import speech_levels
 from talkhead_core.errors import FootageError, NotAvailableError, ParameterError
@@ -126,9 +127,13 @@ def config_of(method: str, weights: str) -> DenoiseConfig:
     return DenoiseConfig(method=method, weights=weights if method == "zipenhancer" else None)
 
 
-@pytest.mark.parametrize("method", DENOISERS.names())
-def test_every_denoiser_keeps_the_contract(method: str, weights: str) -> None:
+@pytest.mark.parametrize(("method", "trained_here"), [*((method, False) for method in DENOISERS.names()), ("zipenhancer", True)])
+def test_every_denoiser_keeps_the_contract(method: str, trained_here: bool, weights: str, tmp_path: Path) -> None:
     config = config_of(method, weights)
+    if trained_here:
+        network = load_official(Path(weights))
+        save_trained(tmp_path / TRAINED_FILE, network.size, network.state_dict(), {})
+        config = config_of(method, str(tmp_path))
     for audio in (np.zeros(0), np.zeros(1), np.zeros(8000), hiss(0.001), speechlike(1.6) + hiss(1.6)):
         cleaned, report = denoise(audio, config)
         assert cleaned.shape == audio.shape

@@ -40,6 +40,7 @@ TASKS_BESIDE_THE_GRAPH = {
     "paper_tables",
     "report_dub",
     "report_index",
+    "train_denoiser",
     "train_phonetic_encoder",
     "verify",
 }

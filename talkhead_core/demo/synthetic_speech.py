@@ -16,14 +16,14 @@ import numpy as np
 import scipy.signal
 
 from talkhead_core.audio.features.log_mel import LogMel
-from talkhead_core.demo.espeak import Phoneme, speak
+from talkhead_core.demo.espeak import Phoneme, Speech, speak
 from talkhead_core.demo.visemes import mouth_track
 from talkhead_core.errors import ParameterError
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ
 from talkhead_core.training.phonetic_training import Utterance
 from talkhead_core.types import FloatArray
 
-__all__ = ["PHONEMES", "utterances"]
+__all__ = ["PHONEMES", "random_speech", "utterances"]
 
 _LANGUAGES = ("en-us", "en-gb", "en-us", "en-gb-scotland", "es", "de", "fr-fr", "it", "pt", "nl", "sv", "pl")
 _VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8")
@@ -46,11 +46,8 @@ def utterances(count: int, seed: int = 0) -> Iterator[Utterance]:
     while made < count:
         generator = np.random.default_rng([seed, attempt])
         attempt += 1
-        voice = str(generator.choice(_LANGUAGES)) + str(generator.choice(_VARIANTS))
-        text = ". ".join(" ".join(generator.choice(_words(), generator.integers(5, 9))) for _ in range(2)) + "."
-        try:
-            speech = speak(text, voice=voice, words_per_minute=int(generator.integers(120, 230)))
-        except ParameterError:  # not every language has every variant
+        speech = random_speech(generator)
+        if speech is None:
             continue
         audio = scipy.signal.resample_poly(speech.audio, SPEECH_SAMPLE_RATE_HZ, speech.sample_rate_hz).astype(np.float32)
         columns = len(audio) * _COLUMNS_PER_SECOND // SPEECH_SAMPLE_RATE_HZ
@@ -61,6 +58,20 @@ def utterances(count: int, seed: int = 0) -> Iterator[Utterance]:
             mouth=np.array([astuple(shape) for shape in shapes], dtype=np.float32),
         )
         made += 1
+
+
+def random_speech(generator: np.random.Generator) -> Speech | None:
+    """Five to fifteen seconds of random words in a random voice; None where espeak-ng does not have the voice that was drawn.
+
+    Raises:
+        NotAvailableError: espeak-ng is not here.
+    """
+    voice = str(generator.choice(_LANGUAGES)) + str(generator.choice(_VARIANTS))
+    text = ". ".join(" ".join(generator.choice(_words(), generator.integers(5, 9))) for _ in range(2)) + "."
+    try:
+        return speak(text, voice=voice, words_per_minute=int(generator.integers(120, 230)))
+    except ParameterError:  # not every language has every variant
+        return None
 
 
 @cache

@@ -127,4 +127,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, module: nn.Module, tenso
     for name, tensor in tensors.items():
         if name.startswith("adam."):
             _, key, owner = name.split(".", 2)
-            optimiser.state[parameters[owner]][key] = tensor.to(parameters[owner].device).clone()
+            parameter = parameters[owner]
+            # files hold a single number as an array of one
+            shape = () if key == "step" else parameter.shape
+            optimiser.state[parameter][key] = tensor.to(parameter.device).reshape(shape).clone()

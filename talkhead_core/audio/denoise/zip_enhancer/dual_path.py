@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead_core.audio.denoise.zip_enhancer.zipformer_block import BlockSize, Bypass, ZipformerBlock
+from talkhead_core.parameters import require
 
 __all__ = ["DownUpSampleStack", "StackSize", "relative_positions"]
 
@@ -30,6 +31,11 @@ class StackSize:
     frequency_factor: int = 1
     layers: int = 1
     block: BlockSize = field(default_factory=BlockSize)
+
+    def __post_init__(self) -> None:
+        require(1 <= self.time_factor <= 16, f"time_factor must be 1 to 16, not {self.time_factor}")
+        require(1 <= self.frequency_factor <= 16, f"frequency_factor must be 1 to 16, not {self.frequency_factor}")
+        require(self.layers >= 1, f"layers must be at least 1, not {self.layers}")
 
 
 def relative_positions(length: int, channels: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from talkhead_core.audio.denoise.zip_enhancer.dual_path import DownUpSampleStack, StackSize
+from talkhead_core.audio.denoise.zip_enhancer.zipformer_block import BlockSize
+from talkhead_core.parameters import require
 
-__all__ = ["NetworkSize", "ZipEnhancer", "compressed_spectrum", "waveform"]
+__all__ = ["NetworkSize", "ZipEnhancer", "compressed_complex", "compressed_spectrum", "waveform"]
 
 _FFT = 400
 _HOP = 100
 _COMPRESSION = 0.3
+_TINY_POWER = 1e-9  # the small constants are those the official weights were trained with
+_TINY_REAL = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +37,37 @@ class NetworkSize:
         StackSize(),
     )
 
+    def __post_init__(self) -> None:
+        require(self.channels >= 2, f"channels must be at least 2, not {self.channels}")
+        require(len(self.stacks) >= 1, "stacks must not be empty")
+        others = [stack.block.channels for stack in self.stacks if stack.block.channels != self.channels]
+        require(not others, f"the blocks of every stack must have {self.channels} channels as the encoder has, not {others[:1]}")
+
+    @classmethod
+    def small(cls) -> NetworkSize:
+        """A network of 96 thousand parameters, for training on a processor."""
+        block = BlockSize(channels=16, heads=2, query=8, position_query=4, value=8, position=16, feed_forward=64, kernel=9)
+        stack = StackSize(time_factor=2, frequency_factor=4, block=block)
+        return cls(channels=16, stacks=(stack, stack))
+
+
+def _spectrum(audio: Tensor) -> Tensor:
+    """Audio ``[batch, samples]`` to its complex spectrum ``[batch, time, 201]``; 25 ms Hann window, hop 6.25 ms."""
+    window = torch.hann_window(_FFT, device=audio.device)
+    return torch.stft(audio, _FFT, _HOP, _FFT, window, center=True, pad_mode="reflect", return_complex=True).transpose(1, 2)
+
 
 def compressed_spectrum(audio: Tensor) -> tuple[Tensor, Tensor]:
     """Audio ``[batch, samples]`` to magnitude^0.3 and phase, ``[batch, time, 201]``; 25 ms Hann window, hop 6.25 ms."""
-    window = torch.hann_window(_FFT, device=audio.device)
-    spectrum = torch.stft(audio, _FFT, _HOP, _FFT, window, center=True, pad_mode="reflect", return_complex=True).transpose(1, 2)
-    # the small constants are those the official weights were trained with
-    magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)
-    return magnitude**_COMPRESSION, torch.atan2(spectrum.imag, spectrum.real + 1e-5)
+    spectrum = _spectrum(audio)
+    magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + _TINY_POWER)
+    return magnitude**_COMPRESSION, torch.atan2(spectrum.imag, spectrum.real + _TINY_REAL)
+
+
+def compressed_complex(audio: Tensor) -> Tensor:
+    """The same as one complex number a bin, real and imaginary part last: ``[batch, time, 201, 2]``; its gradient has no poles."""
+    spectrum = torch.view_as_real(_spectrum(audio))
+    return spectrum * (spectrum.square().sum(dim=-1, keepdim=True) + _TINY_POWER) ** ((_COMPRESSION - 1) / 2)
 
 
 def waveform(magnitude: Tensor, phase: Tensor, samples: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from talkhead_core.audio.denoise.zip_enhancer.dual_path import StackSize
 from talkhead_core.audio.denoise.zip_enhancer.network import NetworkSize, ZipEnhancer
 from talkhead_core.audio.denoise.zip_enhancer.zipformer_block import BlockSize
-from talkhead_core.errors import NotAvailableError
+from talkhead_core.errors import NotAvailableError, ParameterError
 
 __all__ = ["WEIGHTS_FILE", "load_official", "our_name", "sizes_from_shapes"]
 
@@ -133,7 +133,7 @@ def load_official(path: Path) -> ZipEnhancer:
         tensors = {ours: tensor for name, tensor in official.items() if (ours := our_name(name)) is not None}
         network = ZipEnhancer(sizes_from_shapes(tensors, _heads(file)))
         network.load_state_dict(tensors)
-    except (KeyError, ValueError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (KeyError, ValueError, AttributeError, RuntimeError, EOFError, ParameterError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotAvailableError(f"{file} is not ZipEnhancer's weight file ({reason}); remove it and {_PULL}") from error
     return network.eval()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from talkhead_core.parameters import require
+
 __all__ = ["BlockSize", "Bypass", "ZipformerBlock"]
 
 
@@ -37,6 +39,14 @@ class BlockSize:
     position: int = 24
     feed_forward: int = 256
     kernel: int = 15
+
+    def __post_init__(self) -> None:
+        sizes = (self.heads, self.query, self.position_query, self.value)
+        require(min(sizes) >= 1, f"heads, query, position_query and value must be at least 1, not {sizes}")
+        require(self.channels >= 2, f"channels must be at least 2, not {self.channels}")
+        require(self.position >= 2 and self.position % 2 == 0, f"position must be even, not {self.position}")
+        require(self.feed_forward >= 2, f"feed_forward must be at least 2, not {self.feed_forward}")
+        require(self.kernel >= 1 and self.kernel % 2 == 1, f"kernel must be odd, not {self.kernel}")
 
 
 def _swoosh_left(x: Tensor) -> Tensor:
