@@ -4,12 +4,17 @@ PORT ?= 4200
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# of make benchmark: a folder of clips (else the demo speaker), who agreed and what for, minutes of training a run, profile, configurations
+# of make benchmark: a folder of clips (else the demo speaker), who agreed and what for, minutes of training a run, profile, configurations;
+# side of the frames in px, the first seconds of long clips, wall or processor time, further minutes for quality against time
 CLIPS ?=
 CONSENT ?=
 MINUTES ?= 5
 PROFILE ?= cpu
 CONFIGS ?=
+SIZE ?=
+SECONDS ?=
+CLOCK ?= wall
+ALSO ?=
 
 # processes that tests run in, whole files at a time
 WORKERS ?= 2
@@ -29,11 +34,10 @@ lint: $(INSTALLED) ## style, types and layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-audit: $(INSTALLED) ## dependencies that do not fit, unsafe calls in our code, and known holes where pip-audit is installed
+audit: $(INSTALLED) ## dependencies that do not fit, unsafe calls in our code, and known holes where the list of them can be reached
 	@$(BIN)/python -m pip check
 	@$(BIN)/ruff check --select S --ignore S101,S506,S607 flows tasks talkhead_core
-	@if $(BIN)/python -c 'import pip_audit' 2>/dev/null; then $(BIN)/python -m pip_audit --disable-pip --no-deps -r constraints.txt; \
-	else echo "pip-audit is not installed: known holes were not looked for"; fi
+	@$(BIN)/python .ci/known_holes.py constraints.txt
 
 up: $(INSTALLED) ## a Prefect server and a worker on this machine
 	@$(BIN)/python -m flows.server up --port $(PORT)
@@ -47,7 +51,9 @@ benchmark-preparation: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.preparation
 
 benchmark-speakers: $(INSTALLED) ## every configuration on every clip of CLIPS, trained for MINUTES each
-	@$(BIN)/python -m benchmarks.speakers --minutes $(MINUTES) --profile $(PROFILE) $(if $(CLIPS),--clips "$(CLIPS)" --consent "$(CONSENT)") $(foreach config,$(CONFIGS),--config $(config))
+	@$(BIN)/python -m benchmarks.speakers --minutes $(MINUTES) --profile $(PROFILE) --clock $(CLOCK) \
+	$(if $(CLIPS),--clips "$(CLIPS)" --consent "$(CONSENT)") $(foreach config,$(CONFIGS),--config $(config)) \
+	$(if $(SIZE),--size $(SIZE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ALSO),--also-minutes $(ALSO))
 
 setup: $(INSTALLED)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.prepared_speaker import REPOSITORY
 from talkhead_core.artifacts import read_json, whole_file, write_text
 
-__all__ = ["table", "write_page"]
+__all__ = ["measured", "table", "write_page"]
 
 DOCUMENT, PLOT = REPOSITORY / "docs" / "soak.md", REPOSITORY / "docs" / "soak.svg"
 WARMTH = REPOSITORY / "benchmarks" / "results" / "dub_batch.json"
@@ -21,6 +21,8 @@ what the whole family of processes uses. Flat: by the slope after the first quar
 less than two. One process makes all dubs of a speaker in a batch, so what a dub left behind would add up. By default the program takes two
 hundred dubs and an hour of speech.
 
+{measured}
+
 {table}
 
 {warmth}
@@ -31,9 +33,18 @@ hundred dubs and an hour of speech.
 
 def write_page(results: dict[str, Any]) -> None:
     """Write the page and its plot."""
-    write_text(DOCUMENT, _TEXT.format(table=table(results), warmth=_warmth()))
+    write_text(DOCUMENT, _TEXT.format(measured=measured(results), table=table(results), warmth=_warmth()))
     with whole_file(PLOT) as temporary:
         _plot(results).savefig(temporary, format="svg", metadata={"Date": None})
+
+
+def measured(results: dict[str, Any]) -> str:
+    """On what it was measured, and what the figures therefore do not say."""
+    machine, side = results["machine"], results.get("long", {}).get("side_px")
+    busy = machine["load_before"] > machine["cores"]
+    size = f"at frames of {side} px, so memory is that of small frames" if side else "at the frame size of the workspace's profile"
+    host = "others were at work, so the minutes say nothing of speed" if busy else "nothing else was at work"
+    return f"Measured {size}, on {machine['cores']} cores with a load of {machine['load_before']:.0f} when the last run began: {host}."
 
 
 def table(results: dict[str, Any]) -> str:

@@ -49,7 +49,8 @@ def evaluate(
 ) -> None:
     """Score videos against their recordings, a dub by itself, trained speakers, or enhanced speech.
 
-    --reference and --rendered: two videos of any size and rate, or two folders; aligned in time, the offset reported.
+    --reference and --rendered: two videos of any size and rate, or two folders; aligned in time, the offset reported. Refused where
+    their aspect ratios differ by more than 2 %: another cut-out of the picture.
 
     --rendered alone: a dub or a folder of dubs, to which there is no recording (with --audio and --speaker where known).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -15,16 +16,17 @@ import numpy as np
 from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.errors import InputError, TalkheadError
 from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
-from talkhead_core.footage.audio_video_offset import audio_video_offset
+from talkhead_core.footage.audio_video_offset import LIPS_LEAD_S, RHYTHM_RATE_HZ, audio_video_offset, speech_rhythms
 from talkhead_core.media.audio_file import SPEECH_SAMPLE_RATE_HZ, read_audio
 from talkhead_core.media.probe import probe_video
 from talkhead_core.media.resampled_frames import resampled_frames
 from talkhead_core.metrics.dub import DubFigures, change_per_frame, dub_document, dub_figures
 from talkhead_core.metrics.evaluation import EvaluateConfig, ExtraMetrics, load_extra_metrics
 from talkhead_core.metrics.lip_sync import mouth_opening
-from talkhead_core.metrics.protocol import Protocol, cross_protocol
+from talkhead_core.metrics.mouth_and_sound import MouthSoundScores, mouth_sound_scores, still_mouth_opening
+from talkhead_core.metrics.protocol import CROSS_STATIC_MOUTH, CROSS_WRONG_SOUND, Protocol, cross_protocol
 from talkhead_core.speakers import check_speaker_name
-from talkhead_core.types import FloatArray
+from talkhead_core.types import FloatArray, Image
 from tasks.evaluation_files import VIDEO_SUFFIXES, FileOptions, add_file_options, tell_documents, write_files
 from tasks.stage import resolve_section
 from tasks.sync_error import LSE, SyncError
@@ -76,7 +78,8 @@ def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, conf
     change = change_per_frame(resampled_frames(probe, *size, fps))
     sound = read_audio(audio or video)
     times_s = np.arange(len(points)) / float(fps)
-    offset = audio_video_offset(times_s, mouth_opening(points), sound, SPEECH_SAMPLE_RATE_HZ)
+    lips = {"own": mouth_opening(points), "still": still_mouth_opening(points)}
+    synced, late = _offsets(times_s, lips, sound, float(fps), protocol.name)
     figures = dub_figures(
         points,
         change,
@@ -84,17 +87,29 @@ def measure_dub(video: Path, protocol: Protocol, audio: Path | None = None, conf
         float(fps),
         len(sound) / SPEECH_SAMPLE_RATE_HZ,
         size_px=min(size),
-        mouth_late_frames=-offset.seconds * float(fps) if offset.sure else None,
+        mouth_late_frames=late,
+        mouth_sound=_mouth_sound(times_s, lips, sound, config),
+        bootstrap=config.bootstrap,
     )
     extra = load_extra_metrics(Path("weights"), config)
-    slow = _slow_metrics(resampled_frames(probe, *size, fps), extra, config)
-    heard = SyncError(Path("weights")).of(probe, audio)
+    sampled = _sampled_metrics(resampled_frames(probe, *size, fps), len(points), extra, config)
+    heard = SyncError(Path("weights")).with_wrong_sound(probe, audio)
     missing = dict(extra.not_available)
     if isinstance(heard, str):
         missing |= dict.fromkeys(LSE, heard)
     else:
-        slow |= heard
-    document = dub_document(figures, protocol, slow, missing, config.landmarker)
+        for name, found in zip((protocol.name, CROSS_WRONG_SOUND.name), heard, strict=True):
+            synced[name] |= found
+    document = dub_document(
+        figures,
+        protocol,
+        float(fps),
+        sampled=sampled,
+        synced=synced,
+        not_available=missing,
+        landmarker=config.landmarker,
+        bootstrap=config.bootstrap,
+    )
     level = _level_dbfs(sound, fps, len(points))
     return MeasuredDub(figures=figures, level_dbfs=level, fps=fps, document=document, change=change)
 
@@ -104,16 +119,41 @@ def dub_protocol(root: Path, speaker: str | None) -> Protocol:
     return cross_protocol(None if speaker is None else resolve_section(root, speaker, "dub").get("torso", "source"))
 
 
-def _slow_metrics(frames: Any, extra: ExtraMetrics, config: EvaluateConfig) -> dict[str, float]:
+def _offsets(
+    times_s: FloatArray, lips: Mapping[str, FloatArray], sound: FloatArray, fps: float, own: str
+) -> tuple[dict[str, dict[str, float]], float | None]:
+    """Protocol -> how late the mouth is and how many resamples agree, for the dub and its controls; and how late the dub's is.
+
+    A control that gave a sure offset would say that offsets mean nothing here.
+    """
+    heard = {
+        own: (lips["own"], sound),
+        CROSS_WRONG_SOUND.name: (lips["own"], np.roll(sound, len(sound) // 2)),
+        CROSS_STATIC_MOUTH.name: (lips["still"], sound),
+    }
+    found = {name: audio_video_offset(times_s, opening, audio, SPEECH_SAMPLE_RATE_HZ) for name, (opening, audio) in heard.items()}
+    late = {name: -offset.seconds * fps for name, offset in found.items() if offset.sure}
+    told = {name: {"mouth_late_agreement": offset.agreement} for name, offset in found.items()}
+    return {name: values | ({"mouth_late_frames": late[name]} if name in late else {}) for name, values in told.items()}, late.get(own)
+
+
+def _mouth_sound(times_s: FloatArray, lips: Mapping[str, FloatArray], sound: FloatArray, config: EvaluateConfig) -> MouthSoundScores | None:
+    rhythms = [speech_rhythms(times_s + LIPS_LEAD_S, opening, sound, SPEECH_SAMPLE_RATE_HZ) for opening in lips.values()]
+    if rhythms[0] is None or rhythms[1] is None:
+        return None
+    (own, heard), (still, _) = rhythms[0], rhythms[1]
+    return mouth_sound_scores(own, still, heard, RHYTHM_RATE_HZ, config.bootstrap)
+
+
+def _sampled_metrics(images: Iterable[Image], frames: int, extra: ExtraMetrics, config: EvaluateConfig) -> dict[str, FloatArray]:
+    """``[frames]`` of each slow metric, NaN where it is not computed."""
     functions = {name: extra.functions[name] for name in _WITHOUT_REFERENCE if name in extra.functions}
-    if not functions:
-        return {}
-    values: dict[str, list[float]] = {name: [] for name in functions}
-    for index, frame in enumerate(frames):
+    values = {name: np.full(frames, np.nan) for name in functions}
+    for index, image in enumerate(images) if functions else ():
         if index % max(config.slow_every, 1) == 0:
             for name, function in functions.items():
-                values[name].append(function(frame, frame))
-    return {name: float(np.mean(found)) for name, found in values.items() if found}
+                values[name][index] = function(image, image)
+    return values
 
 
 def _level_dbfs(sound: FloatArray, fps: Fraction, frames: int) -> FloatArray:

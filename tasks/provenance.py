@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from talkhead_core.artifacts import read_json
-from talkhead_core.consent import Consent
-from talkhead_core.parameters import require
+from talkhead_core.consent import Consent, read_consent
+from talkhead_core.errors import ConsentError
+from talkhead_core.parameters import from_mapping, require
 from talkhead_core.provenance.credentials import Origin
 from talkhead_core.provenance.signer import Signer, local_signer, read_signer
 from talkhead_core.provenance.software import file_sha256
 from talkhead_core.provenance.watermark import DEFAULT_KEY
+from talkhead_core.speakers import read_yaml
 from tasks.stage import Stage
 
-__all__ = ["LOCAL_SIGNER", "ProvenanceConfig", "origin_of", "record_video", "stage_signer"]
+__all__ = ["LOCAL_SIGNER", "ProvenanceConfig", "origin_of", "provenance_config", "record_video", "stage_signer", "workspace_origin"]
 
 LOCAL_SIGNER = Path(".talkhead") / "signer.pem"
 _RECORD = Path(".talkhead") / "provenance.jsonl"
@@ -37,6 +39,12 @@ class ProvenanceConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.watermark_key), "watermark_key must not be empty")
+
+
+def provenance_config(root: Path) -> ProvenanceConfig:
+    """What the workspace sets for everybody; the defaults where it has no ``params.yaml``."""
+    file = root / "params.yaml"
+    return from_mapping(ProvenanceConfig, (read_yaml(file) if file.is_file() else {}).get("provenance") or {}, where="provenance")
 
 
 def stage_signer(root: Path, config: ProvenanceConfig) -> Signer:
@@ -63,6 +71,16 @@ def origin_of(stage: Stage, kind: str, title: str, data_sha256: Mapping[str, str
         consent_sha256=consent.statement_sha256 if consent else None,
         **given,  # type: ignore[arg-type]
     )
+
+
+def workspace_origin(root: Path, speaker: str, kind: str, title: str) -> Origin:
+    """Where pictures come from that were made of a speaker's model, as far as the workspace knows."""
+    stage = Stage(name=kind, speaker=speaker, root=root)
+    try:
+        consent = read_consent(root / "data" / speaker / "raw" / "consent.json", speaker)
+    except ConsentError:  # what is shown was made already, and says where it comes from with or without a record
+        consent = None
+    return origin_of(stage, kind, title, {}, consent, composite=True, watermark=True)
 
 
 def record_video(stage: Stage, out: Path, switched_off: list[str]) -> None:

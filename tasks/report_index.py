@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from talkhead_core.artifacts import read_json, write_text
-from talkhead_core.errors import TalkheadError
+from talkhead_core.errors import FootageError, TalkheadError
 from talkhead_core.media.video_reader import read_frames
+from talkhead_core.provenance.page_statement import page_statement
 from talkhead_core.report.index_page import DubEntry, SpeakerEntry, index_page
-from talkhead_core.report.pictures import jpeg_uri
+from talkhead_core.report.pictures import poster_uri
 from talkhead_core.report.verdict import MODEL, judge
 from talkhead_core.speakers import read_speakers
+from tasks.provenance import provenance_config, workspace_origin
 
 __all__ = ["write_index"]
 
@@ -28,11 +30,14 @@ _FIGURES = (
 
 def write_index(root: Path, page: Path) -> None:
     """Write the index of a workspace; speakers without a report are listed with what to run."""
-    entries = [_entry(root, name, page.parent) for name in sorted(read_speakers(root / "speakers.yaml"))]
-    write_text(page, index_page(entries))
+    key = provenance_config(root).watermark_key
+    entries = [_entry(root, name, page.parent, key) for name in sorted(read_speakers(root / "speakers.yaml"))]
+    shown = [entry.name for entry in entries if entry.picture or entry.dubs]
+    origins = [workspace_origin(root, name, "index", "speakers and dubs").facts() for name in shown]
+    write_text(page, index_page(entries, page_statement(origins) if origins else None))
 
 
-def _entry(root: Path, name: str, base: Path) -> SpeakerEntry:
+def _entry(root: Path, name: str, base: Path, key: str) -> SpeakerEntry:
     folder = root / "data" / name
     metrics, report, video = folder / "evaluate" / "metrics.json", folder / "report" / "report.html", folder / "render" / "heldout_full.mkv"
     document: dict[str, Any] | None = read_json(metrics) if metrics.is_file() else None
@@ -40,16 +45,20 @@ def _entry(root: Path, name: str, base: Path) -> SpeakerEntry:
     return SpeakerEntry(
         name=name,
         verdict=judge(document),
-        picture=jpeg_uri(next(iter(read_frames(video)))) if video.is_file() else None,
+        picture=poster_uri(next(iter(read_frames(video))), key) if video.is_file() else None,
         figures=[(label, f"{figures[key]:.{digits}f} {unit}".strip()) for key, label, unit, digits in _FIGURES if key in figures],
         report=_link(report, base) if report.is_file() else None,
-        dubs=[_dub(path, base) for path in sorted((root / "out" / name).glob("*.mp4"))],
+        dubs=[_dub(path, base, key) for path in sorted((root / "out" / name).glob("*.mp4"))],
     )
 
 
-def _dub(video: Path, base: Path) -> DubEntry:
+def _dub(video: Path, base: Path, key: str) -> DubEntry:
     page = video.with_suffix(".html")
-    return DubEntry(name=video.stem, video=_link(video, base), report=_link(page, base) if page.is_file() else None)
+    try:
+        poster = poster_uri(next(iter(read_frames(video))), key)
+    except (FootageError, StopIteration):  # a dub that cannot be read is listed all the same
+        poster = None
+    return DubEntry(name=video.stem, video=_link(video, base), report=_link(page, base) if page.is_file() else None, poster=poster)
 
 
 def _link(target: Path, base: Path) -> str:

@@ -46,14 +46,27 @@ class SyncError:
             probe: of the video.
             audio: what it says, from its first frame on; its own sound when None.
         """
+        found = self._of_sounds(probe, audio, (0.0,))
+        return found if isinstance(found, str) else found[0]
+
+    def with_wrong_sound(self, probe: VideoProbe, audio: Path | None = None) -> tuple[dict[str, float], dict[str, float]] | str:
+        """As :meth:`of`, and the same for the video beside its sound of half its length later."""
+        found = self._of_sounds(probe, audio, (0.0, 0.5))
+        return found if isinstance(found, str) else (found[0], found[1])
+
+    def _of_sounds(self, probe: VideoProbe, audio: Path | None, rolled: tuple[float, ...]) -> list[dict[str, float]] | str:
+        """One result for each share of its length by which the sound is rolled; the lips are looked at once."""
         if self._error is None:
             return str(self.not_available)
         try:
             sound = read_audio(audio) if audio else read_audio_span(probe.path, probe.start_s, probe.duration_s)
         except FootageError as reason:
             return str(reason)
-        found = self._error.figures(lambda: resampled_frames(probe, probe.width, probe.height, _SYNC_FPS), _cepstra(sound))
-        return found or _TOO_LITTLE
+        lips = self._error.lips(lambda: resampled_frames(probe, probe.width, probe.height, _SYNC_FPS))
+        if lips is None:
+            return _TOO_LITTLE
+        found = [self._error.agreement(lips, _cepstra(np.roll(sound, round(share * len(sound))))) for share in rolled]
+        return found if all(found) else _TOO_LITTLE
 
 
 def _cepstra(sound: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import cv2
+import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
 __all__ = ["Browser", "chromium_path"]
@@ -100,10 +102,24 @@ class Browser:
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [(n.get("role", {}).get("value", ""), n.get("name", {}).get("value", "")) for n in nodes if not n.get("ignored")]
 
-    def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """A PNG of the page."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
+    def without_scripts(self) -> None:
+        """From the next page on, scripts of pages do not run; :meth:`run` does."""
+        self.call("Emulation.setScriptExecutionDisabled", value=True)
+
+    def screenshot(self, path: Path | None = None) -> np.ndarray:
+        """The whole page as a person would see it on scrolling through, RGB ``[H, W, 3]``; written to ``path`` as PNG, too."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        shot = base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
+        if path is not None:
+            path.write_bytes(shot)
+        return np.asarray(cv2.cvtColor(cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+
+    def box(self, selector: str) -> tuple[slice, slice]:
+        """Rows and columns of an element in :meth:`screenshot`."""
+        script = f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+        top, left, height, width = self.run(script + " return [r.top + scrollY, r.left + scrollX, r.height, r.width]; })()")
+        return slice(round(top), round(top + height)), slice(round(left), round(left + width))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol, and its answer."""

@@ -195,6 +195,11 @@ def test_bad_usage_exits_with_2(toy: Path, arguments: tuple[str, ...]) -> None:
     assert result.returncode == 2 and _one_line(result.stderr).startswith("talkhead: ") and "--help" in result.stderr
 
 
+def test_evaluate_says_which_pairs_it_refuses(toy: Path) -> None:
+    said = " ".join(talkhead(toy, "evaluate", "--help", COLUMNS="160").stdout.split())
+    assert "aspect ratios differ by more than 2 %" in said
+
+
 def test_traceback_only_with_debug(toy: Path) -> None:
     assert "Traceback" not in talkhead(toy, "status", "--speaker", "new").stderr
     assert "Traceback" in talkhead(toy, "status", "--speaker", "new", "--debug").stderr

@@ -15,7 +15,7 @@ import yaml
 from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.media.video_reader import read_frames
 from talkhead_core.media.video_writer import VideoWriter
-from talkhead_core.provenance.verification import verify_file
+from talkhead_core.provenance.verification import verify_file, verify_page
 from talkhead_core.report.compare_page import judge_difference
 from talkhead_core.report.run_comparison import most_changed, paired_differences, shared_frames
 from tasks.compare_runs import find_run, main
@@ -77,6 +77,9 @@ def test_the_page_shows_both_and_what_differs(workspaces: tuple[Path, Path], tmp
     for video in verify_file(page):
         assert video.watermark.found and video.credentials is not None and video.credentials.origin is not None, video.sentence()
         assert video.credentials.origin["kind"] == "comparison"
+    said = verify_page(page)
+    assert said.statement is not None and said.statement["origins"][0]["kind"] == "comparison" and 'class="made-by-ai"' in text
+    assert said.marked == said.pictures == 5, "three players and two rows of faces"
 
 
 def test_other_footage_is_shown_and_not_compared(workspaces: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from talkhead_core.media.audio_file import write_audio
 from talkhead_core.media.mux import mux
 from talkhead_core.media.video_writer import VideoWriter
 from talkhead_core.metrics.dub import change_per_frame, dub_figures, frames_to_look_at
+from talkhead_core.provenance.verification import verify_page
 from talkhead_core.report.dub_page import judge_dub
 from tasks import evaluate_dub, report_dub, report_index
 from tests.headless_chromium import Browser, chromium_path
@@ -143,6 +144,9 @@ def test_index_links_to_what_is_there(workspace: Path, monkeypatch: pytest.Monke
     links = [link.replace("&amp;", "&") for link in re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)]
     assert sorted(set(links)) == ["../data/ada/report/report.html", "ada/a & b.html", "ada/a & b.mp4"]
     assert all((page.parent / link).is_file() for link in links)
+    said = verify_page(page)
+    assert said.statement is not None and [origin["model"] for origin in said.statement["origins"]] == ["ada"], "bob shows nothing"
+    assert 'class="made-by-ai"' in text and said.marked == said.pictures == 1, "what the player shows before it plays"
     assert "talkhead run --speaker bob" in text and "head/self: face 31.2 dB" in text
 
 

@@ -135,4 +135,6 @@ def test_a_dub_is_scored_with_its_own_sound_or_the_speech_given(tmp_path: Path, 
     error = SyncError(tmp_path)
     own, other = error.of(dub), error.of(dub, sounds[1])
     assert isinstance(own, dict) and isinstance(other, dict) and own["lse_c"] != other["lse_c"]
+    both = error.with_wrong_sound(dub)
+    assert isinstance(both, tuple) and both[0] == own and both[1]["lse_c"] != own["lse_c"], "the control hears another part of the sound"
     assert isinstance(error.of(silent), str) and isinstance(error.of(silent, sounds[0]), dict), "a video without sound says so"

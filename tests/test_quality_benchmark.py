@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
+import shlex
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -262,3 +266,34 @@ def test_the_documented_tables_are_the_measured_ones() -> None:
     assert results
     for result in results:
         assert tables(read_json(result)) in document, f"{result.name}: run python -m benchmarks.speakers_table"
+
+
+def _asked_of_make(*words: str) -> argparse.Namespace:
+    """What ``make`` would ask of the benchmark."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    command = ["make", "-n", "benchmark-speakers", *words]
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    python, module, name, *options = shlex.split(said.replace("\\\n", " ").strip().splitlines()[-1])
+    assert (python, module, name) == (".venv/bin/python", "-m", "benchmarks.speakers")
+    return speakers._arguments(options)
+
+
+def test_make_makes_the_tables_of_the_document() -> None:
+    """Each command that stands above a table asks for what the table holds."""
+    document = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`make benchmark-speakers ([^`]+)`", document)
+    for command, name in zip(commands, ("speakers", "speakers_talkhead"), strict=True):
+        asked, result = _asked_of_make(*shlex.split(command)), read_json(ROOT / "benchmarks" / "results" / f"{name}.json")
+        settings, runs = result["settings"], [run for clip in result["clips"].values() for run in clip["runs"].values()]
+        assert (asked.minutes, asked.clock, asked.profile) == tuple(settings[key] for key in ("minutes", "clock", "profile"))
+        profile = PARAMS["profiles"][asked.profile]["train_coarse"].get("size_px", PARAMS["train_coarse"]["size_px"])
+        assert asked.seconds == settings["seconds"] and {run["size_px"] for run in runs} == {asked.size or profile}
+        assert set(asked.config or PARAMS["configs"]) == {config for clip in result["clips"].values() for config in clip["runs"]}
+        assert (asked.clips, asked.consent) == (Path("FOLDER"), "who, what for")
+
+
+def test_make_passes_every_variable_on() -> None:
+    given = ("SIZE=96", "SECONDS=12.5", "CLOCK=processor", "ALSO=1 4", "CONFIGS=er-nerf synctalk", "MINUTES=2", "PROFILE=smoke")
+    asked = _asked_of_make(*given)
+    assert (asked.size, asked.seconds, asked.clock, asked.also_minutes) == (96, 12.5, "processor", [1.0, 4.0])
+    assert (asked.config, asked.minutes, asked.profile, asked.clips) == (["er-nerf", "synctalk"], 2.0, "smoke", None)

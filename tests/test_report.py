@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.provenance.verification import verify_page
 from talkhead_core.report.comparison_video import encode_comparisons, encode_side_by_side
 from talkhead_core.report.pictures import cut_square, face_squares, worst_frame_ids
 from talkhead_core.report.speaker_artifacts import read_speaker_artifacts
@@ -27,6 +28,9 @@ from tasks.stage import Stage
 from tests.headless_chromium import Browser, chromium_path
 from tests.small_speaker import HELD_OUT, NAME, build_workspace
 
+CANVAS_WIDTH_AND_MEAN = """(() => {
+  const c = document.querySelector('canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  let s = 0; for (let i = 0; i < d.length; i += 4) s += d[i]; return [c.width, s / d.length * 4]; })()"""
 needs_chromium = pytest.mark.skipif(chromium_path() is None, reason="Chromium is not installed")
 
 
@@ -103,6 +107,16 @@ def test_figures_stand_beside_their_protocol(workspace: Path, page: Path) -> Non
     sentences = re.findall(r"<span>((?:Face|The lips|The mouth opens)[^<]*)</span>", text)
     assert len(sentences) >= 3 and all("head/self" in sentence for sentence in sentences)
     assert "What was removed is filled by: temporal median 97.3 %, telea 2.7 %." in text
+
+
+def test_the_page_says_that_it_is_made_and_so_do_its_pictures(workspace: Path, page: Path) -> None:
+    found = verify_page(page)
+    assert found.statement is not None and found.statement["origins"][0]["kind"] == "report"
+    assert found.statement["origins"][0]["model"] == NAME
+    text = page.read_text(encoding="utf-8")
+    assert text.index('<p class="made-by-ai">This page contains AI-generated pictures, made by talkhead ') < text.index("<video")
+    renders = text.count('poster="data:image/jpeg') + len(re.findall(r'alt="The face in frame', text))
+    assert renders == 8 and found.marked == renders < found.pictures, "labels and masks are pictures of the recording"
 
 
 def test_the_same_inputs_give_the_same_page(workspace: Path, page: Path) -> None:
@@ -270,11 +284,10 @@ def test_plots_follow_the_theme_and_describe_themselves() -> None:
 
 @needs_chromium
 def test_in_a_browser_the_video_plays_switches_and_listens_to_keys(page: Path, tmp_path: Path) -> None:
-    mean = "(() => { const c = document.querySelector('canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-    mean += " let s = 0; for (let i = 0; i < d.length; i += 4) s += d[i]; return [c.width, s / d.length * 4]; })()"
+    mean = CANVAS_WIDTH_AND_MEAN
     with Browser(tmp_path / "profile") as browser:
         browser.open(page)
-        browser.wait(f"{mean}[1] > 20")
+        browser.wait(f"document.querySelector('video').readyState >= 2 && {mean}[1] > 20")
         width, brightness = browser.run(mean)
         assert width == 512
         for view, expected in (("render", 256), ("difference", 256)):
@@ -299,6 +312,21 @@ def test_in_a_browser_the_video_plays_switches_and_listens_to_keys(page: Path, t
         assert browser.run("document.querySelector('video').duration") == pytest.approx(len(HELD_OUT) / 25, abs=0.1)
         assert not browser.errors
         assert all(request.startswith(("file:", "data:", "blob:")) for request in browser.requests)
+
+
+@needs_chromium
+def test_in_a_browser_that_loads_no_video_before_it_plays_its_first_frame_is_shown(page: Path, tmp_path: Path) -> None:
+    """As on phones; the player stood black there."""
+    text = re.sub(r"(data:video/mp4;base64,)[A-Za-z0-9+/=]+", r"\1AAAA", page.read_text(encoding="utf-8"))
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(tmp_path / "page.html")
+        browser.wait(f"{CANVAS_WIDTH_AND_MEAN}[1] > 20")
+        assert browser.run(CANVAS_WIDTH_AND_MEAN)[0] == 512 and browser.run("document.querySelector('video').readyState") == 0
+        browser.without_scripts()
+        browser.open(tmp_path / "page.html")
+        shown = browser.screenshot()[browser.box("video")]
+        assert shown.mean() > 20 and shown.std() > 10, "without scripts, too"
 
 
 @needs_chromium

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.prepared_speaker import REPOSITORY
 from benchmarks.soak import Course
-from benchmarks.soak_page import table
+from benchmarks.soak_page import measured, table
+from talkhead_core.artifacts import read_json
 
 
 def course(growth_mib_per_minute: float, leaked_files_per_minute: float) -> Course:
@@ -29,3 +31,12 @@ def test_a_leak_is_found_under_what_goes_up_and_down() -> None:
     run = {"asked": 3, "made": 3, "exit_code": 0, "left": [], **leaking}
     text = table({"batch": run})
     assert "3 of 3 short dubs" in text and text.count("GROWS") == 2 and "long: not run yet" in text
+
+
+def test_the_document_says_on_what_it_was_measured() -> None:
+    results = read_json(REPOSITORY / "benchmarks" / "results" / "soak.json")
+    document = (REPOSITORY / "docs" / "soak.md").read_text()
+    assert measured(results) in document and table(results) in document
+    assert f"{results['long']['side_px']} px" in measured(results) and f"{results['machine']['load_before']:.0f}" in measured(results)
+    assert "say nothing of speed" in measured({"machine": {"cores": 2, "load_before": 3.0}})
+    assert "nothing else" in measured({"machine": {"cores": 2, "load_before": 0.4}})

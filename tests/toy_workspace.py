@@ -26,10 +26,10 @@ import hashlib, json, os, pathlib, sys, time, yaml
 def run(name, speaker, inputs, outputs):
     params = yaml.load(pathlib.Path("params.yaml").read_text(), Loader=yaml.CSafeLoader)
     entry = yaml.load(pathlib.Path("speakers.yaml").read_text(), Loader=yaml.CSafeLoader)["speakers"][speaker]
-    profile = entry["profile"]
+    chosen = (params["profiles"][entry["profile"]][name], params["configs"][entry["config"]][name])
     with open("ran.txt", "a") as log:
         log.write(f"{name}@{speaker}\\n")
-    digest = hashlib.sha256(repr((params[name], params["profiles"][profile][name])).encode())
+    digest = hashlib.sha256(repr((params[name], *chosen)).encode())
     for path in inputs:
         digest.update(pathlib.Path(path.replace("SPEAKER", speaker).replace("VIDEO", entry["video"])).read_bytes())
     slow = pathlib.Path(f"toy_{name}_seconds.txt")

@@ -7,7 +7,7 @@ blocks of consecutive frames instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ import numpy as np
 from talkhead_core.parameters import require
 
 __all__ = ["BlockBootstrap", "BootstrapConfig"]
+
+_INDICES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,9 @@ class BootstrapConfig:
 
 
 class BlockBootstrap:
-    """Resampled frame indices for one video, shared by all of its figures so that differences stay paired.
+    """Resampled frames of one video, the same for all of its figures so that differences stay paired.
+
+    Indices are made a few resamples at a time: for an hour of video all of them would take most of a gigabyte.
 
     Args:
         frames: number of frames.
@@ -53,26 +57,31 @@ class BlockBootstrap:
         self.config = config or BootstrapConfig()
         self.block_frames = int(np.clip(round(self.config.block_s * fps), 1, max(1, frames // 3)))
         blocks = -(-frames // self.block_frames)
-        starts = np.random.default_rng(self.config.seed).integers(0, frames, size=(self.config.resamples, blocks, 1))
-        picked = (starts + np.arange(self.block_frames)) % frames
-        self.indices = picked.reshape(self.config.resamples, -1)[:, :frames]
+        self._frames = frames
+        self._starts = np.random.default_rng(self.config.seed).integers(0, frames, size=(self.config.resamples, blocks, 1))
 
     def interval(self, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float] | None:
         """The percentile interval of a statistic.
 
         Args:
-            statistic: maps frame indices ``[resamples, frames]`` to one value a resample ``[resamples]``, NaN where undefined.
+            statistic: maps frame indices ``[some resamples, frames]`` to one value a resample, NaN where undefined.
 
         Returns:
             ``(low, high)``; None where fewer than half of the resamples have a value.
         """
-        values = statistic(self.indices)
+        values = np.concatenate([statistic(indices) for indices in self._resampled()])
         values = values[np.isfinite(values)]
-        if len(values) * 2 < len(self.indices):
+        if len(values) * 2 < self.config.resamples:
             return None
         tail = (1.0 - self.config.confidence) / 2.0
         low, high = np.quantile(values, [tail, 1.0 - tail])
         return float(low), float(high)
+
+    def _resampled(self) -> Iterator[np.ndarray]:
+        rows = max(1, _INDICES_AT_ONCE // self._frames)
+        for first in range(0, self.config.resamples, rows):
+            picked = (self._starts[first : first + rows] + np.arange(self.block_frames)) % self._frames
+            yield picked.reshape(len(picked), -1)[:, : self._frames]
 
     def mean_interval(self, values: np.ndarray) -> tuple[float, float] | None:
         """The interval of the mean of per-frame ``values [frames]``, in which NaN marks a frame without a value."""

@@ -55,10 +55,20 @@ class LipSyncError:
             frames: opens the video: RGB ``[H, W, 3]`` at 25 a second; called twice.
             cepstra: of its sound, ``[columns, 13]``, 100 a second (``python_speech_features``'s).
         """
+        lips = self.lips(frames)
+        return {} if lips is None else self.agreement(lips, cepstra)
+
+    def lips(self, frames: Callable[[], Iterable[Image]]) -> FloatArray | None:
+        """The embedded lips of one video, ``[windows, 1024]``, for any number of sounds; None where no face is shown.
+
+        Args:
+            frames: as for :meth:`figures`.
+        """
         boxes = face_boxes(frames(), self._detector)
-        if boxes is None:
-            return {}
-        lips = self._lips(cut_faces(frames(), boxes))
+        return None if boxes is None else self._lips(cut_faces(frames(), boxes))
+
+    def agreement(self, lips: FloatArray, cepstra: FloatArray) -> dict[str, float]:
+        """:meth:`figures` of embedded lips and a sound."""
         count = min(len(lips), (len(cepstra) - _COLUMNS_A_FRAME * _WINDOW) // _COLUMNS_A_FRAME + 1)
         if count < 1:
             return {}

@@ -11,7 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CROSS_PROTOCOLS", "PAIR", "PAIR_STATIC_MOUTH", "PAIR_WRONG_TIME", "PROTOCOLS", "Protocol", "cross_protocol"]
+__all__ = [
+    "CROSS_PROTOCOLS",
+    "CROSS_STATIC_MOUTH",
+    "CROSS_WRONG_SOUND",
+    "PAIR",
+    "PAIR_STATIC_MOUTH",
+    "PAIR_WRONG_TIME",
+    "PROTOCOLS",
+    "Protocol",
+    "cross_protocol",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +125,23 @@ CROSS_PROTOCOLS: tuple[Protocol, ...] = (
         says="a video of which it is not known how it was made, driven by its own sound; nothing to compare with",
         regions=(),
     ),
+)
+
+CROSS_WRONG_SOUND = Protocol(
+    name="cross/wrong_sound",
+    title="wrong sound",
+    file="",
+    control=True,
+    says="control: the dub's lips against other parts of its sound, a quarter to three quarters of its length away; lip figures only",
+    regions=(),
+)
+CROSS_STATIC_MOUTH = Protocol(
+    name="cross/static_mouth",
+    title="still mouth",
+    file="",
+    control=True,
+    says="control: a mouth that stands still in the dub's head, against its sound: what the head's own motion is worth; lip figures only",
+    regions=(),
 )
 
 PAIR = Protocol(

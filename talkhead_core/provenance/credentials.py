@@ -36,7 +36,7 @@ class Origin:
 
     Args:
         title: of the video.
-        kind: ``dub``, ``render`` (of the held-out frames), ``report`` or ``comparison`` (of two runs).
+        kind: ``dub``, ``render`` (of the held-out frames), ``report``, ``comparison`` (of two runs) or ``index`` (of all speakers).
         model: name of the model: the speaker it was trained on.
         model_sha256: of its weights; None where they are not at hand.
         data_sha256: what else it was made from: name -> SHA-256.
@@ -58,6 +58,21 @@ class Origin:
     watermark: bool
     remarks: Mapping[str, str] = field(default_factory=dict)
 
+    def facts(self) -> dict[str, Any]:
+        """Everything above in plain values, with the software: talkhead's own part of a manifest, and what a page says."""
+        return {
+            "ai_generated": True,
+            "kind": self.kind,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "data_sha256": dict(self.data_sha256),
+            "software": {"name": "talkhead", "version": software_version(), "code_sha256": code_sha256()},
+            "synthetic_speaker": self.synthetic_speaker,
+            "consent_sha256": self.consent_sha256,
+            "watermark": self.watermark,
+            "remarks": dict(self.remarks),
+        }
+
     def manifest(self) -> dict[str, Any]:
         """The C2PA manifest's definition."""
         agent = {"name": "talkhead", "version": software_version()}
@@ -68,23 +83,11 @@ class Origin:
         ]
         if self.watermark:
             actions.append({"action": "c2pa.watermarked.unbound", "softwareAgent": agent, "description": "talkhead's invisible mark"})
-        own = {
-            "ai_generated": True,
-            "kind": self.kind,
-            "model": self.model,
-            "model_sha256": self.model_sha256,
-            "data_sha256": dict(self.data_sha256),
-            "software": {**agent, "code_sha256": code_sha256()},
-            "synthetic_speaker": self.synthetic_speaker,
-            "consent_sha256": self.consent_sha256,
-            "watermark": self.watermark,
-            "remarks": dict(self.remarks),
-        }
         return {
             "claim_generator_info": [agent],
             "title": self.title,
             "format": MP4,
-            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}, {"label": _OWN, "data": own}],
+            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}, {"label": _OWN, "data": self.facts()}],
         }
 
 

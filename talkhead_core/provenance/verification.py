@@ -15,11 +15,12 @@ from talkhead_core.errors import FootageError, InputError
 from talkhead_core.media.video_reader import read_frames, video_info
 from talkhead_core.progress import Progress, silent
 from talkhead_core.provenance.credentials import Credentials, read_credentials
+from talkhead_core.provenance.page_statement import PageEvidence, page_evidence, statement_in
 from talkhead_core.provenance.watermark import DEFAULT_KEY
 from talkhead_core.provenance.watermark_detector import THRESHOLD, WatermarkVerdict, watermark_in
 from talkhead_core.types import Image
 
-__all__ = ["VideoEvidence", "verify_file"]
+__all__ = ["VideoEvidence", "is_page", "verify_file", "verify_page"]
 
 _MOST_FRAMES = 250
 _EMBEDDED = re.compile(rb"data:video/mp4;base64,([A-Za-z0-9+/=]+)")
@@ -85,15 +86,30 @@ def verify_file(path: Path, *, roots: bytes | None = None, key: str = DEFAULT_KE
 
     Raises:
         FootageError: not a video.
-        InputError: a report without a whole video in it.
+        InputError: a page that embeds no whole video and says nothing of itself.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
+    if not is_page(path):
         return [_verify_video(path, str(path), roots, key, progress)]
     with tempfile.TemporaryDirectory(prefix="talkhead-verify-") as folder:
-        videos = list(_embedded_videos(path, Path(folder)))
-        if not videos:
-            raise InputError(f"{path}: embeds no video; give a report of talkhead, or a video")
+        content = _page_content(path)
+        videos = list(_embedded_videos(path, content, Path(folder)))
+        if not videos and statement_in(content) is None:
+            raise InputError(f"{path}: embeds no video and says nothing of itself; give a report of talkhead, or a video")
         return [_verify_video(video, f"{path}, video {index + 1}", roots, key, progress) for index, video in enumerate(videos)]
+
+
+def verify_page(path: Path, key: str = DEFAULT_KEY) -> PageEvidence:
+    """What an HTML page says of its pictures, and how many of its still pictures bear the mark of ``key``.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return page_evidence(_page_content(path), key)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is taken for an HTML page."""
+    return path.suffix.lower() in (".html", ".htm")
 
 
 def _verify_video(video: Path, name: str, roots: bytes | None, key: str, progress: Progress) -> VideoEvidence:
@@ -116,11 +132,14 @@ def _sampled(video: Path, frames: int, progress: Progress) -> Iterator[Image]:
             raise
 
 
-def _embedded_videos(page: Path, folder: Path) -> Iterator[Path]:
+def _page_content(page: Path) -> bytes:
     try:
-        content = page.read_bytes()
+        return page.read_bytes()
     except OSError as error:
         raise InputError(f"{page}: cannot be read ({error.strerror})") from error
+
+
+def _embedded_videos(page: Path, content: bytes, folder: Path) -> Iterator[Path]:
     for index, match in enumerate(_EMBEDDED.finditer(content)):
         video = folder / f"{index}.mp4"
         try:

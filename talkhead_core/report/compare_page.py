@@ -16,10 +16,11 @@ from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.media.video_reader import read_frames
 from talkhead_core.metrics.protocol import PROTOCOLS, Protocol
 from talkhead_core.progress import Progress, silent
+from talkhead_core.provenance.page_statement import page_statement
 from talkhead_core.provenance.video_label import VideoLabel
-from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons
+from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons, first_frame
 from talkhead_core.report.html_page import render_page
-from talkhead_core.report.pictures import Picture, cut_square, face_squares, picture_strip
+from talkhead_core.report.pictures import Picture, cut_square, face_squares, picture_strip, poster_uri
 from talkhead_core.report.plots import Plot, per_frame_plot, training_plot
 from talkhead_core.report.run_comparison import (
     Run,
@@ -80,7 +81,7 @@ def compare_page(first: Run, second: Run, progress: Progress = silent, label: Vi
         first: run A.
         second: run B.
         progress: told after each part.
-        label: the credentials and the mark that each video gets.
+        label: the credentials that each video gets, the mark of videos and pictures, and what the page says of them.
     """
     fps = Fraction((first.artifacts.render or second.artifacts.render or {}).get("fps", "25"))
     shared = shared_frames(first, second)
@@ -88,7 +89,7 @@ def compare_page(first: Run, second: Run, progress: Progress = silent, label: Vi
     progress(0, 3, "videos")
     videos = _videos(first, second, [p for p in protocols if not p.control], shared, fps, label)
     progress(1, 3, "pictures")
-    worst = _worst(first, second, shared, float(fps))
+    worst = _worst(first, second, shared, float(fps), label.watermark_key if label else None)
     progress(2, 3, "page")
     tables = {protocol: difference_table(first, second, protocol.name, float(fps)) for protocol in PROTOCOLS}
     page = render_page(
@@ -96,6 +97,7 @@ def compare_page(first: Run, second: Run, progress: Progress = silent, label: Vi
         title=f"{first.label} and {second.label}: talkhead",
         first=first.label,
         second=second.label,
+        statement=page_statement([label.origin.facts()]) if label else None,
         verdict=judge_difference(paired_differences(first, second, MODEL, float(fps)), same_footage=bool(shared)),
         videos=videos,
         worst=worst,
@@ -142,6 +144,7 @@ def _videos(
             title=by_name[name].title,
             says=by_name[name].says,
             uri=as_uri(data),
+            poster=poster_uri(first_frame(data), label.watermark_key if label else None),
             width=half[0],
             height=half[1],
             fps=float(fps),
@@ -190,7 +193,7 @@ def _sound(run: Run, shared: Sequence[int], fps: Fraction) -> FloatArray | None:
     return np.asarray(read_audio(path)[round(shared[0] / fps * SPEECH_SAMPLE_RATE_HZ) :])
 
 
-def _worst(first: Run, second: Run, shared: Sequence[int], fps: float) -> list[Picture]:
+def _worst(first: Run, second: Run, shared: Sequence[int], fps: float, key: str | None) -> list[Picture]:
     table = per_frame_of_both(first, second, MODEL)
     clip = first.artifacts.file("ingest", "clip.mkv")
     file = next(protocol.file for protocol in PROTOCOLS if protocol.name == MODEL)
@@ -216,6 +219,7 @@ def _worst(first: Run, second: Run, shared: Sequence[int], fps: float) -> list[P
             alt=f"The face in frame {frame_id}, from left to right: recording, A, B",
             caption=f"Frame {frame_id} ({frame_id / fps:.2f} s): face {change:+.1f} dB from A to B",
             position=place[frame_id],
+            key=key,
         )
         for frame_id, change in lost.items()
     ]

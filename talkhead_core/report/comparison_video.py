@@ -20,7 +20,7 @@ from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.provenance.watermark import Watermark
 from talkhead_core.types import FloatArray, Image
 
-__all__ = ["ComparisonVideo", "Pairs", "encode_comparisons", "encode_side_by_side"]
+__all__ = ["ComparisonVideo", "Pairs", "as_uri", "encode_comparisons", "encode_side_by_side", "first_frame"]
 
 Pairs = Callable[[], Iterator[tuple[Image, Image]]]
 """Opens a video's frames anew: pairs of recording and render, RGB ``[H, W, 3]`` uint8 of one size."""
@@ -37,6 +37,7 @@ class ComparisonVideo:
         title: the protocol as a person calls it.
         says: the protocol in a sentence.
         uri: ``data:video/mp4;base64,...``; left half recording, right half render.
+        poster: its first frame, ``data:image/jpeg;base64,...``: phones show nothing else before it plays.
         width: of one half, px.
         height: px.
         fps: frames a second.
@@ -49,6 +50,7 @@ class ComparisonVideo:
     title: str
     says: str
     uri: str
+    poster: str
     width: int
     height: int
     fps: float
@@ -131,6 +133,12 @@ def encode_side_by_side(
 def as_uri(data: bytes) -> str:
     """An MP4 file as a data URI."""
     return "data:video/mp4;base64," + base64.b64encode(data).decode("ascii")
+
+
+def first_frame(data: bytes) -> Image:
+    """The first picture of an MP4 file, RGB ``[H, W, 3]`` uint8."""
+    with av.open(io.BytesIO(data), "r") as container:
+        return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), dtype=np.uint8)
 
 
 def _mux_audio(container: av.container.OutputContainer, stream: av.AudioStream, audio: FloatArray, sample_rate_hz: int) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from talkhead_core.metrics.dub import DubFigures
+from talkhead_core.metrics.mouth_and_sound import Scored
+from talkhead_core.metrics.protocol import CROSS_STATIC_MOUTH, CROSS_WRONG_SOUND
+from talkhead_core.provenance.page_statement import PageStatement
 from talkhead_core.report.html_page import render_page
 from talkhead_core.report.pictures import Picture
 from talkhead_core.report.plots import Plot
@@ -31,6 +34,8 @@ _NAMES = {
     "mouth_opening_in_speech": "mouth opening in speech, parts of the face's height",
     "mouth_opening_in_silence": "mouth opening in silence, parts of the face's height",
     "mouth_late_frames": "mouth late by, frames",
+    "mouth_late_agreement": "share of resamples that agree on how late",
+    "mouth_sound_r": "correlation of lips and sound",
     "jitter_px512": "jitter, px at 512",
     "blinks_per_min": "blinks a minute",
     "brisque": "BRISQUE",
@@ -43,9 +48,10 @@ _NAMES = {
 
 def judge_dub(figures: DubFigures, fps: float) -> Verdict:
     """What stands out in a dub, in words."""
-    statements = [_length(figures, fps), _movement(figures), _timing(figures), _stuck(figures, fps), _faces(figures), _rest(figures)]
+    found = [_length(figures, fps), _together(figures), _movement(figures), _timing(figures)]
+    found += [_stuck(figures, fps), _faces(figures), _rest(figures)]
     unknown = "" if figures.mouth_late_frames is not None else "; whether mouth and sound are in step could not be measured, so watch that"
-    return conclude([statement for statement in statements if statement is not None], f"nothing stands out in this dub{unknown}")
+    return conclude([statement for statement in found if statement is not None], f"nothing stands out in this dub{unknown}")
 
 
 def dub_page(
@@ -57,6 +63,8 @@ def dub_page(
     fps: float,
     made_from: Mapping[str, Any],
     pictures: Sequence[Picture] = (),
+    poster: str | None = None,
+    statement: PageStatement | None = None,
 ) -> str:
     """The page as HTML text.
 
@@ -69,6 +77,8 @@ def dub_page(
         fps: frames a second.
         made_from: speaker, audio and whatever else is known, for the last section.
         pictures: the frames to look at.
+        poster: a data URI of what the player shows before it plays.
+        statement: where the video comes from; None where nothing tells.
     """
     embedded = video.stat().st_size <= _LARGEST_EMBEDDED_BYTES
     source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii") if embedded else link
@@ -76,12 +86,15 @@ def dub_page(
         "dub_page.html",
         title=f"{video.stem}: dub",
         name=video.stem,
+        statement=statement,
         verdict=judge_dub(figures, fps),
         pictures=[(picture, (picture.position or 0) / fps) for picture in pictures],
         source=source,
+        poster=poster,
         embedded=embedded,
         plots=[_mouth_and_sound(figures, level_dbfs, fps)],
-        tables=[_figures_table(document)],
+        tables=_figures_tables(document),
+        protocol_says=document["protocol_says"].items(),
         document=document,
         made_from=flat_rows(made_from),
         licences=licence_table(),
@@ -110,12 +123,52 @@ def _timing(figures: DubFigures) -> Statement | None:
     return Statement(level="ok" if abs(late) <= _MOST_LATE_FRAMES else "warn", text=text)
 
 
-def _figures_table(document: Mapping[str, Any]) -> Table:
-    (protocol, figures), *_ = document["protocols"].items()
-    rows = [[_NAMES.get(name, name.replace("_", " ")), f"{value:.4g}"] for name, value in figures.items() if name != "ci95"]
-    return Table(
-        caption=f"Figures without a reference ({protocol}: {document['protocol_says'][protocol]})", head=["Figure", protocol], rows=rows
-    )
+def _together(figures: DubFigures) -> Statement | None:
+    """Whether the lips agree with this sound better than with others, and better than lips that do not move."""
+    scores = figures.mouth_sound
+    if scores is None:
+        return None
+    gains = {CROSS_WRONG_SOUND.name: scores.over_wrong_sound, CROSS_STATIC_MOUTH.name: scores.over_static_mouth}
+    name, least = min(((name, gain) for name, gain in gains.items() if gain is not None), key=lambda row: row[1].value)
+    r, by = _with_interval(scores.own), _with_interval(least, signed=True)
+    text = f"lips and sound correlate by {r}, which is {by} against {name}"
+    if least.value <= 0:
+        return Statement(level="fail", text=f"The lips do not go with the sound: {text}.")
+    if not scores.certain:
+        return Statement(level="warn", text=f"It is not certain that the lips go with the sound: {text}.")
+    return Statement(level="ok", text=f"The lips go with the sound: {text}.")
+
+
+def _with_interval(score: Scored, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    between = f" [{score.interval[0]:{sign}.2f} to {score.interval[1]:{sign}.2f}]" if score.interval else ""
+    return f"{score.value:{sign}.2f}{between}"
+
+
+def _figures_tables(document: Mapping[str, Any]) -> list[Table]:
+    """The dub's figures, and where lips can be told from their controls, what these have of them."""
+    protocols, says = document["protocols"], document["protocol_says"]
+    own, *controls = protocols
+    tables = [_table(f"Figures without a reference ({own}: {says[own]})", {own: protocols[own]})]
+    if controls:
+        lips_and_sound = {name: protocols[name] for name in controls}
+        tables.append(_table("Lips and sound of the controls, which cannot belong together", lips_and_sound))
+        tables.append(_table("Difference to the controls, with 95 % intervals", document["comparisons"], signed=True))
+    return tables
+
+
+def _table(caption: str, columns: Mapping[str, Mapping[str, Any]], *, signed: bool = False) -> Table:
+    names = dict.fromkeys(name for figures in columns.values() for name in figures if name != "ci95")
+    rows = [[_NAMES.get(name, name.replace("_", " ")), *(_cell(figures, name, signed) for figures in columns.values())] for name in names]
+    return Table(caption=caption, head=["Figure", *columns], rows=rows)
+
+
+def _cell(figures: Mapping[str, Any], name: str, signed: bool) -> str:
+    if name not in figures:
+        return "–"
+    sign, interval = "+" if signed else "", figures["ci95"].get(name)
+    text = f"{figures[name]:{sign}.4g}"
+    return f"{text} [{interval[0]:{sign}.3g}, {interval[1]:{sign}.3g}]" if interval else text
 
 
 def _rest(figures: DubFigures) -> Statement | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from talkhead_core.provenance.page_statement import PageStatement
 from talkhead_core.report.html_page import render_page
 from talkhead_core.report.verdict import MODEL, Verdict
 
@@ -19,11 +20,13 @@ class DubEntry:
         name: what to call it.
         video: its address relative to the page.
         report: its report's address, or None.
+        poster: a data URI of what the player shows before it plays, or None.
     """
 
     name: str
     video: str
     report: str | None = None
+    poster: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,12 @@ class SpeakerEntry:
     dubs: Sequence[DubEntry] = field(default_factory=tuple)
 
 
-def index_page(speakers: Sequence[SpeakerEntry]) -> str:
-    """The page as HTML text."""
-    return render_page("index_page.html", title="talkhead: speakers and dubs", speakers=list(speakers), protocol=MODEL, local_media=True)
+def index_page(speakers: Sequence[SpeakerEntry], statement: PageStatement | None = None) -> str:
+    """The page as HTML text.
+
+    Args:
+        speakers: all of them.
+        statement: where the pictures come from; None where there are none.
+    """
+    values = {"speakers": list(speakers), "protocol": MODEL, "local_media": True, "statement": statement}
+    return render_page("index_page.html", title="talkhead: speakers and dubs", **values)

@@ -13,6 +13,7 @@ import pandas as pd
 from talkhead_core.artifacts import read_arrays
 from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.metrics.regions import FACE_OVAL
+from talkhead_core.provenance.still_mark import marked_still
 from talkhead_core.report.speaker_artifacts import SpeakerArtifacts
 from talkhead_core.types import Image, Label
 
@@ -26,6 +27,7 @@ __all__ = [
     "jpeg_uri",
     "mask_pictures",
     "picture_strip",
+    "poster_uri",
     "worst_frame_ids",
     "worst_frames",
 ]
@@ -103,7 +105,9 @@ def worst_frame_ids(table: pd.DataFrame, protocol: str, count: int, apart_frames
     return chosen
 
 
-def worst_frames(artifacts: SpeakerArtifacts, protocol: str, file: str, fps: float, count: int = 5) -> list[Picture]:
+def worst_frames(
+    artifacts: SpeakerArtifacts, protocol: str, file: str, fps: float, count: int = 5, key: str | None = None
+) -> list[Picture]:
     """The face in recording, render and difference, in the frames that :func:`worst_frame_ids` names.
 
     Args:
@@ -112,6 +116,7 @@ def worst_frames(artifacts: SpeakerArtifacts, protocol: str, file: str, fps: flo
         file: that protocol's video.
         fps: frames a second.
         count: how many.
+        key: whose invisible mark the pictures get; None for none.
     """
     clip, video = artifacts.file("ingest", "clip.mkv"), artifacts.file("render", file)
     if artifacts.per_frame is None or artifacts.render is None or clip is None or video is None:
@@ -138,7 +143,7 @@ def worst_frames(artifacts: SpeakerArtifacts, protocol: str, file: str, fps: flo
             caption += f", lips off by {figures['lmd_px512']:.1f} px"
         alt = f"The face in frame {frame_id}, from left to right: recording, render, difference times {_DIFFERENCE_GAIN:.0f}"
         images = [cut_square(image, faces[frame_id]) for image in (reference, rendered, difference(reference, rendered))]
-        pictures.append(picture_strip(images, alt=alt, caption=caption, position=positions[frame_id]))
+        pictures.append(picture_strip(images, alt=alt, caption=caption, position=positions[frame_id], key=key))
     return pictures
 
 
@@ -164,9 +169,9 @@ def cut_square(image: Image, square: tuple[float, float, float]) -> Image:
     return image[top : top + max(side, 1), left : left + max(side, 1)]
 
 
-def picture_strip(images: Sequence[Image], *, alt: str, caption: str, position: int | None = None) -> Picture:
-    """Images in a row, each at the same height."""
-    return _picture(np.hstack([_resized(image, _PICTURE_PX) for image in images]), alt, caption, position)
+def picture_strip(images: Sequence[Image], *, alt: str, caption: str, position: int | None = None, key: str | None = None) -> Picture:
+    """Images in a row, each at the same height, the whole row with the mark of ``key``."""
+    return _picture(np.hstack([_resized(image, _PICTURE_PX) for image in images]), alt, caption, position, key)
 
 
 def mask_pictures(artifacts: SpeakerArtifacts) -> list[Picture]:
@@ -197,10 +202,16 @@ def mask_pictures(artifacts: SpeakerArtifacts) -> list[Picture]:
     return pictures
 
 
-def frame_picture(image: Image, frame: int, fps: float, why: str) -> Picture:
-    """One frame of a video with the reason to look at it; ``position`` is the frame."""
+def frame_picture(image: Image, frame: int, fps: float, why: str, key: str | None = None) -> Picture:
+    """One frame of a video with the reason to look at it, and with the mark of ``key``; ``position`` is the frame."""
     caption = f"Frame {frame} ({frame / fps:.2f} s): {why}"
-    return _picture(_resized(image, min(image.shape[0], _PICTURE_PX)), f"Frame {frame} of the dub", caption, frame)
+    return _picture(_resized(image, min(image.shape[0], _PICTURE_PX)), f"Frame {frame} of the dub", caption, frame, key)
+
+
+def poster_uri(image: Image, key: str | None = None) -> str:
+    """What a player shows before it plays: a frame at 512 px height or less, with the mark of ``key``."""
+    small = _resized(image, min(image.shape[0], 2 * _PICTURE_PX))
+    return jpeg_uri(small if key is None else marked_still(small, key))
 
 
 def _busiest_frame(artifacts: SpeakerArtifacts) -> int:
@@ -245,6 +256,7 @@ def _resized(image: Image, height: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
 
 
-def _picture(image: Image, alt: str, caption: str, position: int | None = None) -> Picture:
+def _picture(image: Image, alt: str, caption: str, position: int | None = None, key: str | None = None) -> Picture:
+    image = image if key is None else marked_still(image, key)
     height, width = image.shape[:2]
     return Picture(uri=jpeg_uri(image), alt=alt, caption=caption, width=width, height=height, position=position)

@@ -18,11 +18,12 @@ from talkhead_core.media.video_reader import read_frames
 from talkhead_core.metrics.protocol import PROTOCOLS, Protocol
 from talkhead_core.parameters import require
 from talkhead_core.progress import Progress, silent
+from talkhead_core.provenance.page_statement import page_statement
 from talkhead_core.provenance.video_label import VideoLabel
 from talkhead_core.report.ablation_table import ablation_table
-from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons
+from talkhead_core.report.comparison_video import ComparisonVideo, Pairs, as_uri, encode_comparisons, first_frame
 from talkhead_core.report.html_page import render_page
-from talkhead_core.report.pictures import Picture, mask_pictures, worst_frames
+from talkhead_core.report.pictures import Picture, mask_pictures, poster_uri, worst_frames
 from talkhead_core.report.plots import Plot, coverage_plot, mouth_opening_plot, per_frame_plot, pose_plot, training_plot
 from talkhead_core.report.speaker_artifacts import SpeakerArtifacts
 from talkhead_core.report.tables import comparison_table, flat_rows, licence_table, metrics_table, weights_table
@@ -74,7 +75,7 @@ def speaker_page(
         dubs: (name, relative link) of dubbed videos.
         config: what goes in.
         progress: told after each part.
-        label: the credentials and the mark of the videos on the page.
+        label: the credentials of the videos on the page, the mark of its videos and pictures, and what the page says of them.
     """
     render, metrics = artifacts.render or {}, artifacts.metrics
     fps = Fraction(render.get("fps") or (artifacts.ingest or {}).get("clip", {}).get("fps", "25"))
@@ -83,9 +84,10 @@ def speaker_page(
     videos = _videos(artifacts, held_out, fps, config, label)
     progress(1, 4, "pictures")
     worst: list[Picture] = []
+    key = label.watermark_key if label else None
     judged = next(iter(_protocols(artifacts, ("head/self", "full/self"))), None)
     if judged is not None:
-        worst = worst_frames(artifacts, judged.name, judged.file, float(fps), config.worst_frames)
+        worst = worst_frames(artifacts, judged.name, judged.file, float(fps), config.worst_frames, key)
     masks = mask_pictures(artifacts)
     progress(2, 4, "plots")
     plots = _plots(artifacts, held_out)
@@ -94,6 +96,7 @@ def speaker_page(
         "speaker_page.html",
         title=f"{name}: talking head",
         name=name,
+        statement=page_statement([label.origin.facts()]) if label else None,
         verdict=judge(metrics),
         videos=videos,
         worst=worst,
@@ -138,6 +141,7 @@ def _videos(
             title=protocols[name].title,
             says=protocols[name].says,
             uri=as_uri(data),
+            poster=poster_uri(first_frame(data), label.watermark_key if label else None),
             width=half[0],
             height=half[1],
             fps=float(fps),

@@ -78,6 +78,17 @@
       time.textContent = `${source.currentTime.toFixed(2)} s, frame ${position() + 1} of ${frames()}`;
     }
 
+    function showPoster() {
+      // Phones load no picture of a video before it is asked to play; until then the canvas shows its first frame.
+      const first = new Image();
+      first.addEventListener("load", () => {
+        if (video().readyState >= 2) return;
+        Object.assign(canvas, { width: first.naturalWidth, height: first.naturalHeight });
+        context.drawImage(first, 0, 0);
+      });
+      first.src = video().poster;
+    }
+
     function describe() {
       const figure = figures[current];
       const shown = { both: `left ${left}, right ${right}`, render: right, reference: left, difference: "difference times 4; black where they agree" }[view];
@@ -157,6 +168,7 @@
       stage.scrollIntoView({ block: "nearest" });
       canvas.focus({ preventScroll: true });
     };
+    showPoster();
     if (video().readyState >= 2) { goTo(0); describe(); }
   }
 
