@@ -96,8 +96,8 @@ def test_prefects_pages_show_names_progress_and_the_report(served: tuple[Path, s
         (artifact,) = ask(api, "artifacts/filter", artifacts={"key": {"any_": ["report-demo"]}})
         browser.visit(f"{api.removesuffix('/api')}/v2/artifacts/artifact/{artifact['id']}")
         report = "[...document.links].find(link => link.textContent.trim() === 'report of demo')"
-        browser.wait(f"{report} !== undefined", 60)
-        browser.visit(browser.run(f"{report}.href"))
+        browser.wait(f"(window.foundReport = {report}?.href) !== undefined", 60)  # at once: the page is drawn anew now and then
+        browser.visit(browser.run("window.foundReport"))
         browser.wait_for_text((root / "data/demo/report/report.html").read_text())
         ours = [error for error in browser.errors if "/report/" in error or "Uncaught" in error]
         assert ours == [], browser.errors
