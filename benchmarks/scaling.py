@@ -1,10 +1,12 @@
 """What many speakers and many dubs a day cost: ``python -m benchmarks.scaling`` simulates machines with measured stage times.
 
     python -m benchmarks.scaling                       # the table for 1,000 speakers and 100,000 dubs a day
+    python -m benchmarks.scaling --keep                # the same, into results/scaling.json and infra/README.md
     python -m benchmarks.scaling --speakers 50 --dubs-a-day 2000 --machine cpu
     python -m benchmarks.scaling --measure             # DVC against the number of registered speakers, on this machine (minutes)
 
-Times of a kind of machine stand in ``results/stage_times.json``, each with where it comes from: ``measured`` or ``assumed``.
+Times of a kind of machine stand in ``results/stage_times.json``, each with where it comes from: ``measured`` or ``assumed``
+(``benchmarks.stage_times`` measures what a trained speaker is needed for).
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import json
 import math
 import random
 import statistics
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.document_section import write_section
 from benchmarks.dvc_scaling import measure_dvc
+from benchmarks.scaling_table import DOCUMENT, scaling_table
+from talkhead_core.artifacts import write_json
 
 __all__ = ["Load", "MachineTimes", "machines_needed", "simulate", "totals"]
 
@@ -60,7 +65,8 @@ class MachineTimes:
         train_s: training of one speaker, all three stages.
         evaluate_fps: held-out frames a second through render, evaluate and report.
         dub_fps: frames of a dub a second, encoding included.
-        dub_start_s: loading the model and the libraries, for each dub.
+        dub_start_s: loading the model and the libraries, once a run: all its dubs are of one speaker, in one process.
+        dub_each_s: what a dub takes beside its frames: its sound, its labels, its page.
         run_start_s: starting a run on a machine.
         stage_overhead_s: what orchestration adds to a stage.
         speaker_bytes_per_s: artifacts of one trained speaker, for each second of footage.
@@ -74,6 +80,7 @@ class MachineTimes:
     evaluate_fps: float
     dub_fps: float
     dub_start_s: float
+    dub_each_s: float
     run_start_s: float
     stage_overhead_s: float
     speaker_bytes_per_s: float
@@ -87,8 +94,8 @@ class MachineTimes:
         return self.run_start_s + 15 * self.stage_overhead_s + frames / self.prepare_fps + self.train_s + frames / 11 / self.evaluate_fps
 
     def dub_seconds(self, load: Load) -> float:
-        """One dub, its share of the run's start included."""
-        return self.run_start_s / load.dubs_per_run + self.dub_start_s + load.dub_s * self.fps / self.dub_fps
+        """One dub, its share of the run's start and of loading included."""
+        return (self.run_start_s + self.dub_start_s) / load.dubs_per_run + self.dub_each_s + load.dub_s * self.fps / self.dub_fps
 
     def speaker_bytes(self, load: Load) -> float:
         """What one trained speaker leaves in the store."""
@@ -190,6 +197,7 @@ def main() -> None:
     parser.add_argument("--machine", choices=sorted(json.loads((RESULTS / "stage_times.json").read_text())), action="append")
     parser.add_argument("--measure", action="store_true", help="measure DVC against the number of speakers")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="write results/scaling.json and the table in infra/README.md")
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(measure_dvc((1, 10, 30, 100)), indent=2))
@@ -203,8 +211,14 @@ def main() -> None:
             "machines": machines,
             **{name: round(value, 1) for name, value in totals(load, times).items()},
             **{name: round(value, 3) for name, value in simulate(load, times, machines - 1).items()},
+            "times": {name: getattr(times, name) for name in origins},
+            "from": origins,
             "assumed": sorted(name for name, origin in origins.items() if origin.startswith("assumed")),
         }
+    if arguments.keep:
+        kept = {"load": asdict(load), "machines": result}
+        write_json(RESULTS / "scaling.json", kept)
+        write_section(DOCUMENT, scaling_table(kept), "scaling")
     if arguments.json:
         print(json.dumps(result, indent=2))
         return
@@ -212,7 +226,8 @@ def main() -> None:
     for kind, figures in result.items():
         print(f"\n{kind} machines")
         for name, value in figures.items():
-            print(f"  {name.replace('_', ' '):<32} {', '.join(value) if isinstance(value, list) else value}")
+            if not isinstance(value, dict):
+                print(f"  {name.replace('_', ' '):<32} {', '.join(value) if isinstance(value, list) else value}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ __all__ = [
     "kept_history",
     "move_pointer",
     "read_history",
+    "recording_sha256",
     "trained_outputs",
     "trained_scores",
     "write_history",
@@ -49,7 +50,7 @@ class ModelVersion:
         speaker: the speaker's entry in ``speakers.yaml`` then.
         recording_sha256: of the raw video it was trained on.
         outputs: path -> MD5 of every artifact, as in ``dvc.lock``.
-        scores: the held-out scores of ``metrics.json`` (protocol ``head/self``).
+        scores: the held-out scores of ``metrics.json`` (protocol ``head/self``); those of two recordings do not compare.
         params: the text of ``params.yaml`` then.
     """
 
@@ -136,7 +137,7 @@ def add_version(workspace: Workspace, speaker: str, reason: str) -> ModelVersion
         made_on=datetime.now(UTC).isoformat(timespec="seconds"),
         reason=reason,
         speaker=asdict(entry),
-        recording_sha256=_sha256(workspace.root / entry.video),
+        recording_sha256=recording_sha256(workspace, speaker),
         outputs=outputs,
         scores=trained_scores(workspace, speaker),
         params=workspace.params.read_text(encoding="utf-8"),
@@ -192,6 +193,7 @@ def trained_scores(workspace: Workspace, speaker: str) -> dict[str, float]:
     return {name: float(value) for name, value in scores.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def recording_sha256(workspace: Workspace, speaker: str) -> str:
+    """Of the raw video that ``speaker`` is registered with now."""
+    with (workspace.root / registered_speaker(workspace.speakers, speaker).video).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

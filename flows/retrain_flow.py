@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.incoming import Arrival, arrivals, remember, remembered, take_in
 from flows.model_versions import add_version, is_trained, read_history
 from flows.prefect_listener import StageListener
-from flows.promotion import Promotion, PromotionRule, promote_if_as_good
+from flows.promotion import OnChangedRecording, Promotion, PromotionRule, promote_if_as_good
 from flows.run_watch import watched_run
 from flows.speaker_exchange import publish_speaker
 from flows.speaker_registration import Registration, consent_from_document, register
@@ -38,7 +38,7 @@ class _Night:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def tell(self, speaker: str, result: str, **more: Any) -> None:
-        self.rows[speaker] = {"speaker": speaker, "result": result, "version": "", "why": "", **more}
+        self.rows[speaker] = {"speaker": speaker, "result": result, "version": "", "why": "", "compared with": "", **more}
 
 
 @flow(name="talkhead-retrain", flow_run_name="retrain from {incoming}", persist_result=False)
@@ -47,6 +47,7 @@ def talkhead_retrain(
     tolerance: float = 0.0,
     higher: list[str] | None = None,
     lower: list[str] | None = None,
+    on_changed_recording: OnChangedRecording = "score",
 ) -> None:
     """Take in what is new in ``incoming``, train it, and promote each model that scores at least as well as the one in use.
 
@@ -55,10 +56,12 @@ def talkhead_retrain(
         tolerance: the share of the old score by which a new one may be worse.
         higher: held-out scores that must not fall; by default the face's PSNR.
         lower: held-out scores that must not rise; by default the distance of the lips' landmarks.
+        on_changed_recording: where the model in use is of another recording: ``score`` it on the new one's held-out frames and compare
+            (one that cannot be scored so stays), ``promote`` the new one in any case, or ``hold`` it for a person to decide.
     """
     workspace, night = Workspace.here(), _Night()
     chosen = {name: tuple(value) for name, value in (("higher", higher), ("lower", lower)) if value is not None}
-    rule = PromotionRule(tolerance=tolerance, **chosen)
+    rule = PromotionRule(tolerance=tolerance, on_changed_recording=on_changed_recording, **chosen)
     with watched_run(), workspace.locked("retrain"):  # the clock and an event may start it at once
         taken = _take_in_all(workspace, incoming, night)
         failures = bring_speakers_up_to_date(workspace, list(taken)) if taken else {}
@@ -69,7 +72,8 @@ def talkhead_retrain(
             future: Any = promote.with_options(task_run_name=f"promote {speaker}").submit(speaker, rule)
             promotion: Promotion = future.result()
             word = "promoted" if promotion.taken else "kept the old model"
-            night.tell(speaker, word, version=promotion.version.number, why="; ".join(promotion.reasons))
+            row = {"version": promotion.version.number, "why": "; ".join(promotion.reasons), "compared with": promotion.compared}
+            night.tell(speaker, word, **row)
             remember(workspace, arrival, _TAKEN)
     create_table_artifact(list(night.rows.values()), key="retrain", description=f"What came of {incoming}")
     failed = [row for row in night.rows.values() if row["result"] in ("refused", "training failed")]
@@ -97,7 +101,8 @@ def take_speaker_in(arrival: Arrival) -> str:
 def promote(speaker: str, rule: PromotionRule) -> Promotion:
     """Compare the new model with the one in use, and move the pointer if it is at least as good."""
     workspace = Workspace.here()
-    promotion = promote_if_as_good(workspace, speaker, "talkhead-retrain", rule)
+    with StageListener("promote", speaker) as listener:
+        promotion = promote_if_as_good(workspace, speaker, "talkhead-retrain", rule, listener)
     publish_speaker(workspace, speaker)
     return promotion
 

@@ -93,6 +93,7 @@ def _environment(workspace: Workspace, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(workspace.private / "prefect"),
         "PREFECT_API_URL": f"{_address(port)}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "2",

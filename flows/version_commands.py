@@ -23,7 +23,7 @@ _SHOWN = ("psnr_face", "lmd_px512")
 
 @versions.command("list")
 def list_versions(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
-    """List the versions of a speaker's model; the one in use is marked."""
+    """List the versions of a speaker's model; the one in use is marked. Scores of two recordings do not compare."""
     workspace = Workspace.here()
     registered_speaker(workspace.speakers, check_speaker_name(speaker))
     history = kept_history(workspace, speaker)
@@ -31,9 +31,11 @@ def list_versions(speaker: SpeakerOption, as_json: JsonOption = False) -> None:
     for version in history.versions:
         used = version.number == history.current
         scores = {name: version.scores[name] for name in _SHOWN if name in version.scores}
-        table.append({"version": version.number, "in_use": used, "made_on": version.made_on, "reason": version.reason, "scores": scores})
+        kept = {name: getattr(version, name) for name in ("made_on", "reason", "recording_sha256")}
+        table.append({"version": version.number, "in_use": used, "scores": scores, **kept})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
-        lines.append(f"{'*' if used else ' '} {version.number:>3}  {version.made_on}  {version.reason}  {shown}".rstrip())
+        recording = f"recording {version.recording_sha256[:8]}"
+        lines.append("  ".join([f"{'*' if used else ' '} {version.number:>3}", version.made_on, recording, shown, version.reason]))
     tell(table, lines, as_json=as_json)
 
 

@@ -21,9 +21,9 @@ from talkhead_core.artifacts import write_text
 from talkhead_core.errors import TalkheadError
 from talkhead_core.speakers import Speaker, read_yaml, write_speakers
 
-__all__ = ["make_version_workspace", "workspace_in_use"]
+__all__ = ["SHARED", "make_version_workspace", "point_at", "workspace_in_use"]
 
-_SHARED = ("tasks", "talkhead_core", "weights", ".talkhead")  # the last holds the signer, and the list of videos that were made
+SHARED = ("tasks", "talkhead_core", "weights", ".talkhead")  # the last holds the signer, and the list of videos that were made
 _TODAYS = ("dub", "provenance")
 
 
@@ -50,15 +50,24 @@ def make_version_workspace(workspace: Workspace, speaker: str, version: ModelVer
         entry = Speaker(**version.speaker)
         if not (root / entry.video).is_file():
             _link(_recording(workspace, speaker, version), root / entry.video)
-        _point(root / "data" / speaker / "raw" / "consent.json", workspace.stage_folder(speaker, "raw") / "consent.json")
-        for name in _SHARED:
-            _point(root / name, workspace.root / name)
+        point_at(root / "data" / speaker / "raw" / "consent.json", workspace.stage_folder(speaker, "raw") / "consent.json")
+        for name in SHARED:
+            point_at(root / name, workspace.root / name)
         write_speakers(root / "speakers.yaml", {speaker: entry})
         params: dict[str, Any] = yaml.safe_load(version.params)
         current = read_yaml(workspace.params)
         params |= {name: current[name] for name in _TODAYS if name in current}
         write_text(root / "params.yaml", yaml.safe_dump(params, sort_keys=False))
     return Workspace(root)
+
+
+def point_at(link: Path, target: Path) -> None:
+    """Make ``link`` a relative symbolic link to ``target``, whatever it was before."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    relative = Path(os.path.relpath(target, link.parent))
+    if not (link.is_symlink() and link.readlink() == relative):
+        link.unlink(missing_ok=True)
+        link.symlink_to(relative)
 
 
 def _in_cache(workspace: Workspace, speaker: str, version: ModelVersion, path: str, md5: str) -> Path:
@@ -102,11 +111,3 @@ def _link(source: Path, target: Path) -> None:
     temporary.unlink(missing_ok=True)
     os.link(source, temporary)
     temporary.replace(target)
-
-
-def _point(link: Path, target: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    relative = Path(os.path.relpath(target, link.parent))
-    if not (link.is_symlink() and link.readlink() == relative):
-        link.unlink(missing_ok=True)
-        link.symlink_to(relative)

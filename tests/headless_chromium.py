@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,9 @@ import cv2
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-__all__ = ["Browser", "chromium_path"]
+__all__ = ["SOFTWARE_RENDERING", "Browser", "chromium_path", "green_pixels"]
+
+SOFTWARE_RENDERING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL where there is no GPU
 
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -30,14 +33,33 @@ def chromium_path() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-class Browser:
-    """One page. ``errors`` gathers console errors, exceptions and blocked loads; ``requests`` every address asked for."""
+def green_pixels(browser: Browser, picture: Path) -> int:
+    """How much of the page's canvas is green; what is drawn there has no text that could be read."""
+    browser.wait("document.querySelector('canvas') !== null", 60)
+    browser.screenshot(picture)
+    x, y, width, height = browser.run(
+        "(r => [r.x, r.y + scrollY, r.width, r.height])(document.querySelector('canvas').getBoundingClientRect())"
+    )
+    image = cv2.imread(str(picture)).astype(int)[int(y) : int(y + height), int(x) : int(x + width)]
+    blue, green, red = image[..., 0], image[..., 1], image[..., 2]
+    return int(((green > red + 60) & (green > blue + 40)).sum())
 
-    def __init__(self, profile: Path, width: int = 1280, height: int = 900) -> None:
+
+class Browser:
+    """One page. ``errors`` gathers console errors, exceptions and blocked loads; ``requests`` every address asked for.
+
+    Args:
+        profile: a new folder of its own.
+        width: of the viewport, CSS pixels.
+        height: of the viewport.
+        flags: further ones of Chromium's.
+    """
+
+    def __init__(self, profile: Path, width: int = 1280, height: int = 900, flags: Sequence[str] = ()) -> None:
         program = chromium_path()
         assert program is not None
         self._process = subprocess.Popen(
-            [program, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
+            [program, *_FLAGS, *flags, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -77,6 +99,20 @@ class Browser:
         self.call("Page.navigate", url=page.resolve().as_uri())
         self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
 
+    def visit(self, address: str) -> None:
+        """Load a page of a server and wait for the document; what it fetches afterwards comes when it comes."""
+        self.call("Page.navigate", url=address)
+        self.wait(
+            f"document.readyState === 'complete' && location.href !== 'about:blank' && {json.dumps(address)}.includes(location.host)", 120
+        )
+
+    def wait_for_text(self, *words: str, seconds: float = 60.0) -> None:
+        """Until the page shows every one of ``words``."""
+        end = time.monotonic() + seconds
+        while missing := [word for word in words if word not in str(self.run("document.body.innerText"))]:
+            assert time.monotonic() < end, f"not shown after {seconds} s: {missing}; the page says: {self.run('document.body.innerText')}"
+            time.sleep(0.2)
+
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression; promises are awaited."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True)
@@ -89,6 +125,16 @@ class Browser:
         while not self.run(condition):
             assert time.monotonic() < end, f"not true after {seconds} s: {condition}"
             time.sleep(0.05)
+
+    def click(self, text: str) -> None:
+        """With the mouse, on the last element that shows exactly this."""
+        shows = f"one => !one.children.length && one.textContent.trim() === {json.dumps(text)} && one.checkVisibility()"
+        found = f"[...document.querySelectorAll('*')].filter({shows})"
+        self.wait(f"{found}.length > 0", 60)
+        self.run(f"{found}.at(-1).scrollIntoView({{block: 'center'}})")
+        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({found}.at(-1).getBoundingClientRect())")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str) -> None:
         """One key, such as ``Tab``, ``ArrowRight`` or a space."""
@@ -139,7 +185,7 @@ class Browser:
         elif message.get("method") == "Runtime.consoleAPICalled" and details["type"] in ("error", "assert"):
             self.errors.append(str(details["args"]))
         elif message.get("method") == "Log.entryAdded" and details["entry"]["level"] == "error":
-            self.errors.append(str(details["entry"]["text"]))
+            self.errors.append(f"{details['entry']['text']} {details['entry'].get('url', '')}".rstrip())
         elif message.get("method") == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"][:80])
 

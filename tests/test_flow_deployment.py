@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -25,11 +26,12 @@ from flows.run_watch import MOST_RESCHEDULES, TRIED_AGAIN
 from flows.stage_graph import read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent, statement_hash, write_consent
+from tests.headless_chromium import SOFTWARE_RENDERING, Browser, chromium_path, green_pixels
 from tests.prefect_server import ask, run_deployment, server_up, task_states, wait_for, without_prefect
 from tests.toy_workspace import REPOSITORY, add_speaker, ran, set_parameter
 
 STAGES = [node.name for node in read_stage_graph(REPOSITORY)]
-CRON_FOLDER, TAKEN_FOLDER = "nothing-comes-here", "nor-here"
+CRON_FOLDER, TAKEN_FOLDER, ORPHANED_FOLDER = "nothing-comes-here", "nor-here", "nor-there"
 SECONDS_TO_BEGIN = 45
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -74,6 +76,35 @@ def test_deployment_runs_the_whole_graph_of_the_demo(served: tuple[Path, str]) -
     assert set(rows[0]["tags"]) == {"gpu"}
 
 
+def test_prefects_pages_show_names_progress_and_the_report(served: tuple[Path, str], tmp_path: Path) -> None:
+    """As a person finds them who knows nothing but the address that ``make up`` has said."""
+    if chromium_path() is None:
+        pytest.skip("needs Chromium, which is not installed")
+    root, api = served
+    with Browser(tmp_path / "profile", height=1400, flags=SOFTWARE_RENDERING) as browser:
+        browser.visit(api.removesuffix("/api"))
+        browser.wait_for_text("Dashboard", "Flow Runs", "control", "machines")
+        browser.click("Runs")
+        browser.wait_for_text("talkhead demo", "speaker demo", "Completed")
+        browser.click("speaker demo")
+        browser.wait_for_text("Task Runs", "Parent Run", "talkhead demo")
+        wait_for(lambda: green_pixels(browser, tmp_path / "graph.png") > 2000, 60)  # the bars of the stages that ended well
+        browser.click("Task Runs")
+        browser.wait_for_text(*STAGES, f"({len(STAGES)} Ran)")
+        browser.click("Artifacts")
+        browser.wait_for_text("report-demo", "metrics-demo", "stages-demo", "progress-demo-train-coarse", "train_coarse of demo: Ran")
+        (artifact,) = ask(api, "artifacts/filter", artifacts={"key": {"any_": ["report-demo"]}})
+        browser.visit(f"{api.removesuffix('/api')}/v2/artifacts/artifact/{artifact['id']}")
+        report = "[...document.links].find(link => link.textContent.trim() === 'report of demo')"
+        browser.wait(f"(window.foundReport = {report}?.href) !== undefined", 60)  # at once: the page is drawn anew now and then
+        browser.visit(browser.run("window.foundReport"))
+        browser.wait_for_text((root / "data/demo/report/report.html").read_text())
+        ours = [error for error in browser.errors if "/report/" in error or "Uncaught" in error]
+        assert ours == [], browser.errors
+        asked = {urlsplit(address).hostname for address in browser.requests if address.startswith("http")}
+        assert asked <= {"127.0.0.1", "sr-client-cfg.amplitude.com"}, "that one for a configuration; usage would go to another host"
+
+
 def test_only_what_changed_runs_and_unknown_speakers_fail_by_name(served: tuple[Path, str]) -> None:
     root, api = served
     set_parameter(root, "evaluate", "x", 2)
@@ -95,11 +126,20 @@ def test_graph_that_is_up_to_date_is_given_to_no_machine(served: tuple[Path, str
 
 
 def test_worker_that_dies_is_started_again(served: tuple[Path, str]) -> None:
-    root, _ = served
-    keeper = psutil.Process(json.loads((root / ".talkhead/server.json").read_text())["control"]["pid"])
+    """It takes a run with it, as when a machine dies; what becomes of that is looked at in the end."""
+    root, api = served
+    keeper = _keeper(root, "control")
     wait_for(lambda: time.time() - keeper.children()[0].create_time() > 25)  # what has never worked for long is not started again
-    (worker,) = keeper.children()
-    worker.kill()
+    deployment = ask(api, "deployments/filter", flows={"name": {"any_": ["talkhead-retrain"]}})[0]
+    with Workspace(root).locked("retrain"):  # so that it is at work for as long as it takes
+        run = ask(api, f"deployments/{deployment['id']}/create_flow_run", parameters={"incoming": ORPHANED_FOLDER}, tags=[TAG])
+        heard = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run['id']}"]}}
+        wait_for(lambda: ask(api, "events/filter", filter=heard)["events"])
+        (worker,) = keeper.children()
+        family = worker.children(recursive=True)
+        for process in (worker, *family):
+            process.kill()
+        psutil.wait_procs([worker, *family])
     assert wait_for(lambda: [child for child in keeper.children() if child != worker])
     assert "Failed" in run_deployment(root, "talkhead/full", speaker="nobody")
 
@@ -256,6 +296,53 @@ def test_run_that_was_over_is_not_run_again(served: tuple[Path, str]) -> None:
     assert "AwaitingRetry" in states()
     wait_for(lambda: states()[-1] == "Completed")
     assert ran(root) == []
+
+
+def test_run_whose_machine_died_is_given_to_another(served: tuple[Path, str]) -> None:
+    """Nobody said that it had died: the server missed its heartbeat. It began and ended in test_worker_that_dies_is_started_again."""
+    _, api = served
+    run = wait_for(lambda: next((run for run in _runs(api, f"retrain from {ORPHANED_FOLDER}") if run["state_type"] == "COMPLETED"), None))
+    states = _states(api, run["id"])
+    again = next(state for state in states if state["name"] == "AwaitingRetry")
+    assert again["message"].startswith("Nothing was heard of this run")
+    names = [state["name"] for state in states]  # a late automation may schedule it once more when it is over, which it puts back itself
+    assert names.count("Running") >= 2 and "Crashed" not in names and "Completed" in names
+
+
+def test_slot_of_a_gpu_is_still_taken_when_the_server_was_restarted(served: tuple[Path, str]) -> None:
+    """The last test: a new server hears late of what runs did under the old one."""
+    root, api = served
+    ask(api, "v2/concurrency_limits/", name="talkhead-gpu-other", limit=1, active=True)
+
+    def taken() -> int:
+        limits = ask(api, "v2/concurrency_limits/filter")
+        return int(next(limit["active_slots"] for limit in limits if limit["name"] == "talkhead-gpu-other"))
+
+    code = "from flows.gpu_slots import gpu_slot\nwith gpu_slot(needed=True):\n    print('held', flush=True)\n    input()"
+    environment = {**without_prefect(), "PREFECT_API_URL": api, "TALKHEAD_MACHINE": "other"}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=root, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n" and taken() == 1
+        keeper = _keeper(root, "server")
+        (server,) = keeper.children()
+        server.kill()
+        wait_for(lambda: [child for child in keeper.children() if child != server] and _answers(api), 120)
+        assert taken() == 1
+        holder.communicate("\n", timeout=120)
+    wait_for(lambda: taken() == 0, 60)  # a server that had lost the lease would not know what to give back
+
+
+def _answers(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _keeper(root: Path, name: str) -> psutil.Process:
+    """What starts the server or a pool's worker again."""
+    return psutil.Process(json.loads((root / ".talkhead/server.json").read_text())[name]["pid"])
 
 
 def _states(api: str, run: str) -> list[dict[str, Any]]:

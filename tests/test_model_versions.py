@@ -13,11 +13,12 @@ from flows.model_versions import add_version, is_trained, read_history
 from flows.promotion import PromotionRule, promote_if_as_good, shortcomings
 from flows.speaker_registration import Registration, register
 from flows.speaker_runs import bring_up_to_date
+from flows.stage_runs import StageEvent
 from flows.version_workspace import make_version_workspace
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent, read_consent, statement_hash, write_consent
 from talkhead_core.errors import ConsentError, InputError, ParameterError
-from tests.toy_workspace import make_toy_workspace, set_parameter, talkhead
+from tests.toy_workspace import make_toy_workspace, ran, set_parameter, talkhead
 
 CONSENT = Consent(who="Ida", purpose="tests", given_on="2020-01-01", statement_sha256=statement_hash("yes"))
 RULE = PromotionRule()
@@ -47,7 +48,7 @@ def test_a_model_is_promoted_when_it_is_as_good_and_rolled_back(tmp_path: Path) 
     first = promote_if_as_good(workspace, "ida", "test", RULE)
     assert first.taken and first.version.number == 1 and first.version.scores["psnr_face"] == 31
     assert _dubbed(root) == before_any, "the first version is what was trained"
-    _train(workspace, "good 30.5")
+    _train(workspace, "good 30.5 others 31")
     second = promote_if_as_good(workspace, "ida", "test", RULE)
     assert not second.taken and second.reasons == ("psnr_face is 30.5 (in use: 31)",)
     assert _dubbed(root) == before_any, "the old model stays in use while the new one lies beside it"
@@ -90,6 +91,34 @@ def _versions_outlive_what_happens_around_them(workspace: Workspace, first_dub: 
 
 
 @pytest.mark.slow
+def test_models_of_two_recordings_are_compared_on_the_new_one(tmp_path: Path) -> None:
+    workspace = Workspace(make_toy_workspace(tmp_path))
+    _train(workspace, "good 31")
+    first = promote_if_as_good(workspace, "ida", "test", RULE).version
+    _train(workspace, "good 28 others 25")
+    ran(workspace.root)
+    held = promote_if_as_good(workspace, "ida", "test", replace(RULE, on_changed_recording="hold"))
+    assert held.version == first and "another recording than version 1's" in held.reasons[0] and "promote --speaker ida" in held.reasons[0]
+    events: list[StageEvent] = []
+    harder = promote_if_as_good(workspace, "ida", "test", RULE, events.append)
+    assert harder.taken, "it scores 28 where the old model scores 25, though that one scored 31 on a recording of its own"
+    assert harder.compared == "version 1 on the new recording's held-out frames (psnr_face 25, lmd_px512 2)"
+    assert harder.version.reason == f"test: {harder.compared}" and harder.version.scores["psnr_face"] == 28
+    assert [event.stage for event in events if event.outcome] == ["render", "evaluate"] and ran(workspace.root) == []
+    _train(workspace, "good 29 others 30")
+    worse = promote_if_as_good(workspace, "ida", "test", RULE)
+    assert not worse.taken and worse.reasons == ("psnr_face is 29 (in use: 30)",)
+    assert not list((workspace.root / "data/ida/versions").glob("*-on-*")), "what was mixed for the comparison is gone"
+    listed = json.loads(talkhead(workspace.root, "versions", "list", "--speaker", "ida", "--json").stdout)
+    assert len({row["recording_sha256"] for row in listed}) == 2
+    set_parameter(workspace.root, "speech_features", "x", "other")
+    bring_up_to_date(workspace, "ida", lambda event: None)
+    deaf = promote_if_as_good(workspace, "ida", "test", replace(RULE, tolerance=0.5))
+    assert not deaf.taken and "hears other speech features" in deaf.reasons[0]
+    assert promote_if_as_good(workspace, "ida", "test", replace(RULE, on_changed_recording="promote")).version.number == 3
+
+
+@pytest.mark.slow
 def test_a_version_keeps_its_own_parameters_but_todays_way_of_dubbing(tmp_path: Path) -> None:
     import yaml
 
@@ -127,7 +156,7 @@ def test_what_counts_as_good(new: dict[str, float], reasons: int) -> None:
 
 
 def test_rules_that_mean_nothing_are_refused() -> None:
-    for options in ({"higher": (), "lower": ()}, {"tolerance": -0.1}, {"tolerance": 1.0}):
+    for options in ({"higher": (), "lower": ()}, {"tolerance": -0.1}, {"tolerance": 1.0}, {"on_changed_recording": "x"}):
         with pytest.raises(ParameterError):
             PromotionRule(**options)  # type: ignore[arg-type]
 

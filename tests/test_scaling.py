@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.scaling import Load, MachineTimes, machines_needed, read_times, simulate, totals
+from benchmarks.scaling import RESULTS, Load, MachineTimes, machines_needed, read_times, simulate, totals
+from benchmarks.scaling_table import DOCUMENT, scaling_table
+from benchmarks.stage_times import DubTimes, dub_figures, keep
+from talkhead_core.artifacts import read_json
 from tests.toy_workspace import REPOSITORY
 
 TIMES = MachineTimes(
@@ -17,6 +21,7 @@ TIMES = MachineTimes(
     evaluate_fps=1e9,
     dub_fps=25,
     dub_start_s=0,
+    dub_each_s=0,
     run_start_s=0,
     stage_overhead_s=0,
     speaker_bytes_per_s=1e6,
@@ -49,6 +54,31 @@ def test_needed_machines_suffice_and_one_less_than_spare_does_not() -> None:
     assert simulate(load, TIMES, needed - 1)["wait_p95_s"] <= 300 < simulate(load, TIMES, needed - 2)["wait_p95_s"]
 
 
+def test_a_speaker_is_loaded_once_a_run() -> None:
+    times = replace(TIMES, dub_start_s=50, run_start_s=25, dub_each_s=2)
+    assert times.dub_seconds(replace(LOAD, dubs_per_run=25)) == pytest.approx(30 + 2 + 50 / 25 + 25 / 25)
+    assert times.dub_seconds(LOAD) == pytest.approx(30 + 2 + 50 + 25)
+
+
+def test_dubs_of_two_lengths_tell_what_loading_a_frame_and_a_dub_cost() -> None:
+    """A frame of 0.02 s, 1.5 s a dub, 6 s to load, 2000 bytes a frame and 30 kB whatever the length."""
+    quiet = DubTimes(cold_s=6 + 1.5 + 2, short_s=1.5 + 2, long_s=1.5 + 12)
+    disturbed = DubTimes(cold_s=60, short_s=7, long_s=30)
+    figures = dub_figures([quiet, disturbed, quiet], (100, 230_000), (600, 1_230_000))
+    assert figures == {"dub_fps": 50.0, "dub_start_s": 6.0, "dub_each_s": 1.5, "bytes_per_frame": 2000.0}
+
+
+def test_measured_times_take_the_place_of_assumed_ones(tmp_path: Path) -> None:
+    path = tmp_path / "stage_times.json"
+    path.write_text((RESULTS / "stage_times.json").read_text())
+    before = read_json(path)
+    keep(path, "cpu", {"dub_fps": 12.5}, "here")
+    after = read_json(path)
+    assert after["cpu"].pop("dub_fps") == {"value": 12.5, "from": "measured: here"}
+    del before["cpu"]["dub_fps"]
+    assert after == before and len(path.read_text().splitlines()) == len((RESULTS / "stage_times.json").read_text().splitlines())
+
+
 def test_every_time_says_where_it_comes_from() -> None:
     for kind in ("cpu", "gpu"):
         _, origins = read_times(kind)
@@ -59,3 +89,13 @@ def test_the_command_prints_both_kinds() -> None:
     command = [sys.executable, "-m", "benchmarks.scaling", "--speakers", "50", "--dubs-a-day", "2000"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "cpu machines" in result.stdout and "gpu machines" in result.stdout and "machine hours a day" in result.stdout
+
+
+def test_what_is_kept_is_what_the_times_give_and_stands_in_the_document() -> None:
+    kept = read_json(RESULTS / "scaling.json")
+    load = Load(**kept["load"])
+    for kind, figures in kept["machines"].items():
+        times, origins = read_times(kind)
+        assert figures["from"] == origins, "measure anew, and run 'python -m benchmarks.scaling --keep'"
+        assert {name: round(value, 1) for name, value in totals(load, times).items()}.items() <= figures.items()
+    assert scaling_table(kept) in DOCUMENT.read_text()

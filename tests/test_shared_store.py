@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from flows.workspace import Workspace
 from talkhead_core.artifacts import read_json
 from talkhead_core.consent import read_consent, write_consent
 from talkhead_core.errors import InputError, TalkheadError
+from tests.prefect_server import without_prefect
 from tests.s3_servers import ACCESS_KEY, SECRET_KEY, installed, s3_server
 from tests.toy_workspace import REPOSITORY, add_speaker, make_toy_workspace, ran, set_parameter, talkhead
 
@@ -245,6 +247,28 @@ def test_recordings_arrive_in_the_store(clones: tuple[Workspace, Workspace], tmp
     )
     remember(control, arrival, "taken")
     assert remembered(control, arrivals(control, "s3://shared/incoming")[0]) == "taken"
+
+
+def test_nightly_run_trains_what_arrives_in_the_store(clones: tuple[Workspace, Workspace], endpoint: str, tmp_path: Path) -> None:
+    """The flow called as a function, without a server or machines: all of it runs in this workspace."""
+    site, store = Workspace(make_toy_workspace(tmp_path)), object_store(clones[0])
+    assert talkhead(site.root, "store", "use", "s3://shared/nightly", "--endpoint-url", endpoint).returncode == 0
+    video, consent = tmp_path / "video.mp4", clones[0].stage_folder("ada", "raw") / "consent.json"
+    for name, content in (("max", b"good 32"), ("yan", b"no face")):
+        video.write_bytes(content)
+        folder = ObjectUri.parse("s3://shared/arrived") / name
+        upload(store, video, folder / "video.mp4")
+        upload(store, consent, folder / "consent.json")
+    code = "from flows.retrain_flow import talkhead_retrain; talkhead_retrain(incoming='s3://shared/arrived')"
+    environment = {**without_prefect(), "PREFECT_HOME": str(tmp_path / "prefect")}
+    night = subprocess.run([sys.executable, "-c", code], cwd=site.root, env=environment, capture_output=True, text=True, check=False)
+    assert night.returncode == 1 and "1 of 2 speakers: yan: refused" in night.stderr and "holds no face" in night.stderr, night.stderr
+    assert sorted(ran(site.root)) == sorted(f"{stage}@max" for stage in STAGES)
+    history = read_history(site, "max")
+    assert history is not None and history.current == 1 and history.version().scores["psnr_face"] == 32
+    shared = shared_store(site)
+    assert shared is not None and store.read(shared.address / "reports" / "max" / "report.html")
+    assert [remembered(site, arrival) == "taken" for arrival in arrivals(site, "s3://shared/arrived")] == [True, False]
 
 
 def test_forgotten_speaker_is_gone_from_the_store_too(clones: tuple[Workspace, Workspace], endpoint: str, tmp_path: Path) -> None:
