@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -143,6 +144,16 @@ def test_without_weights_a_metric_says_what_to_run(load, name: str, file: str, t
     (tmp_path / file).write_bytes(b"something else")
     with pytest.raises(NotAvailableError, match=f"talkhead models pull {name}"):
         load(tmp_path)
+
+
+def test_a_header_that_is_no_python_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (36,"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(tmp_path / NIQE_FILE, "w") as archive:
+        for name in ("mu_pris_param", "cov_pris_param", "gaussian_window"):
+            archive.writestr(f"{name}.npy", array)
+    with pytest.raises(NotAvailableError, match="does not hold NIQE's parameters"):
+        load_niqe(tmp_path)
 
 
 def test_an_evaluation_takes_what_is_there_and_says_what_is_not(weights: Path, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ pictures. The parameters of those are the authors' own, in the file that BasicSR
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -131,6 +133,6 @@ def load_niqe(weights: Path) -> Niqe:
             mean, covariance, window = (np.asarray(parameters[name], np.float64) for name in _NAMES)
         if mean.size != 36 or covariance.shape != (36, 36) or window.ndim != 2:
             raise ValueError(f"shapes {mean.shape}, {covariance.shape}, {window.shape}")
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile, zlib.error, tokenize.TokenError) as error:  # NumPy reads a header as Python
         raise NotAvailableError(f"{path} does not hold NIQE's parameters ({error}); run 'talkhead models pull niqe'") from error
     return Niqe(mean, covariance, window)
