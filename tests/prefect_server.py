@@ -25,7 +25,7 @@ _MOST_ATTEMPTS = 5
 # Waiting takes most of these tests' time; what is looked at more often comes no other way about.
 _IMPATIENCE = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
 
-__all__ = ["ask", "run_deployment", "serve", "server_up", "task_states", "wait_for", "without_prefect"]
+__all__ = ["ask", "look_up", "run_deployment", "serve", "server_up", "task_states", "wait_for", "without_prefect"]
 
 
 @contextmanager
@@ -59,13 +59,21 @@ def run_deployment(root: Path, deployment: str, **parameters: Any) -> str:
 
 
 def ask(api: str, path: str, body: list[Any] | None = None, **fields: object) -> Any:
-    """POST to the API; a server whose database is busy for a moment says 503, and is asked again, as Prefect's own client does."""
-    request = urllib.request.Request(
-        f"{api}/{path}", json.dumps(fields if body is None else body).encode(), {"Content-Type": "application/json"}
-    )
+    """POST to the API."""
+    content = json.dumps(fields if body is None else body).encode()
+    return _answer(urllib.request.Request(f"{api}/{path}", content, {"Content-Type": "application/json"}))
+
+
+def look_up(api: str, path: str) -> Any:
+    """GET from the API."""
+    return _answer(urllib.request.Request(f"{api}/{path}"))
+
+
+def _answer(request: urllib.request.Request) -> Any:
+    """A server whose database is busy for a moment says 503, and is asked again, as Prefect's own client does; a busy host answers late."""
     for attempt in range(_MOST_ATTEMPTS):
         try:
-            with urllib.request.urlopen(request, timeout=180) as answer:  # a busy host answers late
+            with urllib.request.urlopen(request, timeout=180) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE or attempt == _MOST_ATTEMPTS - 1:

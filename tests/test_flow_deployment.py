@@ -27,7 +27,7 @@ from flows.stage_graph import read_stage_graph
 from flows.workspace import Workspace
 from talkhead_core.consent import Consent, statement_hash, write_consent
 from tests.headless_chromium import SOFTWARE_RENDERING, Browser, chromium_path, green_pixels
-from tests.prefect_server import ask, run_deployment, server_up, task_states, wait_for, without_prefect
+from tests.prefect_server import ask, look_up, run_deployment, server_up, task_states, wait_for, without_prefect
 from tests.toy_workspace import REPOSITORY, add_speaker, ran, set_parameter
 
 STAGES = [node.name for node in read_stage_graph(REPOSITORY)]
@@ -346,8 +346,7 @@ def _keeper(root: Path, name: str) -> psutil.Process:
 
 
 def _states(api: str, run: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{api}/flow_run_states/?flow_run_id={run}", timeout=30) as answer:
-        return sorted(json.load(answer), key=lambda state: str(state["timestamp"]))
+    return sorted(look_up(api, f"flow_run_states/?flow_run_id={run}"), key=lambda state: str(state["timestamp"]))
 
 
 def _process(root: Path, word: str) -> psutil.Process:
