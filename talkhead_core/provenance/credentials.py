@@ -18,7 +18,7 @@ import c2pa
 from talkhead_core.artifacts import whole_file
 from talkhead_core.errors import TalkheadError
 from talkhead_core.provenance.signer import Signer
-from talkhead_core.provenance.software import code_sha256, software_version
+from talkhead_core.provenance.software import software_facts, software_version
 
 __all__ = ["MP4", "Credentials", "Origin", "read_credentials", "sign_file", "signed"]
 
@@ -66,7 +66,7 @@ class Origin:
             "model": self.model,
             "model_sha256": self.model_sha256,
             "data_sha256": dict(self.data_sha256),
-            "software": {"name": "talkhead", "version": software_version(), "code_sha256": code_sha256()},
+            "software": software_facts(),
             "synthetic_speaker": self.synthetic_speaker,
             "consent_sha256": self.consent_sha256,
             "watermark": self.watermark,

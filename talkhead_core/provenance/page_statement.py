@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
-from talkhead_core.provenance.software import code_sha256, software_version
+from talkhead_core.provenance.software import software_facts
 from talkhead_core.provenance.still_mark import bears_mark
 
 __all__ = ["PageEvidence", "PageStatement", "page_evidence", "page_statement", "statement_in"]
@@ -85,7 +85,7 @@ class PageEvidence:
 
 def page_statement(origins: Sequence[Mapping[str, Any]]) -> PageStatement:
     """The statement on a page whose pictures come from ``origins``, each in the form of :meth:`Origin.facts`."""
-    software = {"name": "talkhead", "version": software_version(), "code_sha256": code_sha256()}
+    software = software_facts()
     content = {"ai_generated": True, "page_made_by": software, "origins": [dict(origin) for origin in origins]}
     models = ", ".join(dict.fromkeys(_model(origin) for origin in origins))
     by = ", ".join(dict.fromkeys(_software(_mapping(origin.get("software")) or software) for origin in origins))

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["code_sha256", "file_sha256", "software_version"]
+__all__ = ["code_sha256", "file_sha256", "software_facts", "software_version"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -27,6 +27,11 @@ def code_sha256() -> str:
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{file_sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+def software_facts() -> dict[str, str]:
+    """Name, version and hash of the code: what credentials and pages say of the software."""
+    return {"name": "talkhead", "version": software_version(), "code_sha256": code_sha256()}
 
 
 def file_sha256(path: Path) -> str:

@@ -58,8 +58,7 @@ def speaking_region(
         recorded_cm: the tracked mesh ``[V, 3]`` in the recorded frame that plays around.
         feather_px: width of the soft edge, inside.
     """
-    vertices = list(_LOWER_FACE)
-    parts = [_projected(mesh[vertices], camera, rotation, translation_cm) for mesh in (shell.displaced(codes), recorded_cm)]
+    parts = [_projected(mesh[_LOWER_FACE], camera, rotation, translation_cm) for mesh in (shell.displaced(codes), recorded_cm)]
     nose, chin = _projected(recorded_cm[[_NOSE_TIP, _CHIN]], camera, rotation, translation_cm)
     pixels = np.concatenate(parts)
     return _soft_hull(np.concatenate([pixels, pixels + _BELOW_THE_CHIN * (chin - nose)]), camera, feather_px)
