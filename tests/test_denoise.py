@@ -8,24 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from pesq import pesq
 
-from talkhead_core.artifacts import read_json, write_json
+from talkhead_core.artifacts import read_json
 from talkhead_core.audio.denoise import DENOISERS, DenoiseConfig, MssConfig, denoise
 from talkhead_core.audio.denoise.chunks import overlapping_chunks
 from talkhead_core.audio.denoise.short_time_fourier import Stft
 from talkhead_core.audio.denoise.spectral_subtraction import MultiScaleSpectralSubtraction
-from talkhead_core.audio.denoise.zip_enhancer.dual_path import StackSize, relative_positions
-from talkhead_core.audio.denoise.zip_enhancer.network import NetworkSize, ZipEnhancer, compressed_spectrum, waveform
-from talkhead_core.audio.denoise.zip_enhancer.official_weights import WEIGHTS_FILE, load_official, our_name
+from talkhead_core.audio.denoise.zip_enhancer.dual_path import StackSize
+from talkhead_core.audio.denoise.zip_enhancer.official_weights import load_official
 from talkhead_core.audio.denoise.zip_enhancer.trained_weights import TRAINED_FILE, save_trained
-from talkhead_core.audio.denoise.zip_enhancer.zipformer_block import AttentionWeights, BlockSize, Bypass
 from talkhead_core.audio.voice_activity import speech_levels
-from talkhead_core.errors import FootageError, NotAvailableError, ParameterError
+from talkhead_core.errors import FootageError, ParameterError
 from talkhead_core.media.audio_file import read_audio, write_audio
 from tasks import denoise as stage_module
 from tasks.stage import Stage
+from tests.official_zipenhancer import SMALL, official_file
 
 DENOISE = Path(__file__).parents[1].parent / "shared" / "data" / "denoise"
 needs_data = pytest.mark.skipif(not DENOISE.exists(), reason=f"no test recordings at {DENOISE}")
@@ -53,74 +51,6 @@ def snr_db(clean: np.ndarray, other: np.ndarray) -> float:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A file of the official form with random weights, of a network small enough for a test."""
     return official_file(tmp_path_factory.mktemp("zipenhancer"), (StackSize(time_factor=4, frequency_factor=5, block=SMALL),))
-
-
-SMALL = BlockSize(channels=8, heads=2, query=2, position_query=1, value=2, position=8, feed_forward=8, kernel=3)
-
-
-def official_file(folder: Path, stacks: tuple[StackSize, ...]) -> str:
-    torch.manual_seed(0)
-    network = ZipEnhancer(NetworkSize(channels=8, stacks=stacks))
-    torch.save({"generator": official_tensors(network)}, folder / WEIGHTS_FILE)
-    write_json(folder / "configuration.json", {"model": {"former_conf": {"num_heads": 2}}})
-    return str(folder / WEIGHTS_FILE)
-
-
-def official_tensors(network: ZipEnhancer) -> dict[str, torch.Tensor]:
-    """A network's tensors under the authors' names: the inverse of reading them, written down a second time."""
-    plain = {
-        "encoder.widen": "dense_encoder.dense_conv_1",
-        "encoder.halve": "dense_encoder.dense_conv_2",
-        "encoder.dense.layers": "dense_encoder.dense_block.dense_block",
-        "magnitude_decoder.dense.layers": "mask_decoder.dense_block.dense_block",
-        "magnitude_decoder.upsample": "mask_decoder.mask_conv.0.conv1",
-        "magnitude_decoder.settle.0": "mask_decoder.mask_conv.1",
-        "magnitude_decoder.settle.1": "mask_decoder.mask_conv.2",
-        "magnitude_decoder.maps.0": "mask_decoder.mask_conv.3",
-        "phase_decoder.dense.layers": "phase_decoder.dense_block.dense_block",
-        "phase_decoder.upsample": "phase_decoder.phase_conv.0.conv1",
-        "phase_decoder.settle.0": "phase_decoder.phase_conv.1",
-        "phase_decoder.settle.1": "phase_decoder.phase_conv.2",
-        "phase_decoder.maps.0": "phase_decoder.phase_conv_r",
-        "phase_decoder.maps.1": "phase_decoder.phase_conv_i",
-        "attention_weights.project": "self_attn_weights.in_proj",
-        "attention_weights.position": "self_attn_weights.linear_pos",
-        "nonlinear_attention.project": "nonlin_attention.in_proj",
-        "nonlinear_attention.out": "nonlin_attention.out_proj",
-        ".middle_bypass.weight": ".bypass_mid.bypass_scale",
-        ".out_bypass.weight": ".out_combiner.bypass_scale",
-        ".bypass.weight": ".bypass.bypass_scale",
-        ".down_time.logits": ".downsample_t.bias",
-        ".down_frequency.logits": ".downsample_f.bias",
-    }
-    for part in "12":
-        plain |= {f"attention{part}.value": f"self_attn{part}.in_proj", f"attention{part}.out": f"self_attn{part}.out_proj"}
-        plain |= {f"convolution{part}.gated": f"conv_module{part}.in_proj", f"convolution{part}.out": f"conv_module{part}.out_proj"}
-        plain |= {f"convolution{part}.depthwise": f"conv_module{part}.depthwise_conv"}
-    for part in "123":
-        plain |= {
-            f"feed_forward{part}.expand": f"feed_forward{part}.in_proj",
-            f"feed_forward{part}.contract": f"feed_forward{part}.out_proj",
-        }
-    official = {}
-    for name, tensor in network.state_dict().items():
-        stack = int(name.split(".")[1]) if name.startswith("stacks.") else -1
-        for ours, theirs in plain.items():
-            name = name.replace(ours, theirs)
-        if stack >= 0:
-            inside = "encoder." if network.size.stacks[stack].time_factor > 1 else ""
-            own = name.split(".", 2)[2]
-            if own == "path_bypass.weight":
-                for number in range(2 * network.size.stacks[stack].layers):
-                    official[f"TSConformer.encoders.{stack}.{inside}bypass_layers.{number}.bypass_scale"] = tensor
-                continue
-            own = own.replace("frequency.", "f_layers.").replace("time.", "t_layers.")
-            name = f"TSConformer.encoders.{stack}.{inside if '_layers.' in own else ''}{own}"
-            if own.endswith("norm.bias"):
-                official[name.replace("norm.bias", "bypass_scale")] = torch.zeros(8)  # in the file, and never used
-        official[name] = tensor
-    official["TSConformer.downsample_output.bias"] = torch.zeros(1)
-    return official
 
 
 def config_of(method: str, weights: str) -> DenoiseConfig:
@@ -300,70 +230,6 @@ def test_spectral_subtraction_is_fast() -> None:
 def test_bad_settings_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ParameterError):
         MssConfig(**values)
-
-
-def test_official_weights_load_under_the_authors_names(tmp_path: Path) -> None:
-    stacks = (StackSize(block=SMALL), StackSize(time_factor=2, frequency_factor=3, layers=2, block=SMALL))
-    weights = official_file(tmp_path, stacks)
-    network = load_official(Path(weights))
-    assert network.size == NetworkSize(channels=8, stacks=stacks)
-    assert our_name("TSConformer.downsample_output.bias") is None
-    wanted = "stacks.1.time.0.attention_weights.project.weight"
-    assert our_name("TSConformer.encoders.1.encoder.t_layers.0.self_attn_weights.in_proj.weight") == wanted
-    official = torch.load(weights, weights_only=True)["generator"]
-    state = network.state_dict()
-    assert {our_name(name) for name in official} - {None} == set(state)
-    for name, tensor in official.items():
-        if our_name(name):
-            torch.testing.assert_close(state[our_name(name)], tensor)
-    assert load_official(Path(weights).parent).size == network.size
-
-
-def test_zipenhancers_spectrum_is_inverted_and_its_level_does_not_matter(weights: str) -> None:
-    audio = torch.from_numpy(speechlike(1.0) + hiss(1.0))[None]
-    torch.testing.assert_close(waveform(*compressed_spectrum(audio), samples=16000), audio, atol=2e-3, rtol=0)
-    network = load_official(Path(weights))
-    with torch.no_grad():
-        once, louder = network.enhance(audio), network.enhance(4 * audio)
-    assert torch.isfinite(once).all()
-    torch.testing.assert_close(louder, 4 * once, atol=1e-3, rtol=1e-2)
-    assert network.enhance(torch.zeros(1, 16000)).abs().max() == 0
-
-
-def test_bypass_is_equation_one() -> None:
-    bypass = Bypass(3)
-    with torch.no_grad():
-        bypass.weight.copy_(torch.tensor([0.0, 0.25, 1.0]))
-    torch.testing.assert_close(bypass(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([5.0, 5.0, 5.0])), torch.tensor([1.0, 2.0, 5.0]))
-
-
-def test_offsets_are_told_apart_and_attention_sees_the_right_one() -> None:
-    encoding = relative_positions(5, 16, torch.device("cpu"))
-    assert encoding.shape == (9, 16)
-    torch.testing.assert_close(encoding[4, :-1:2], torch.ones(8))
-    assert torch.pdist(encoding).min() > 0.1
-    size = BlockSize(channels=8, heads=1, query=1, position_query=1, value=1, position=16)
-    weights = AttentionWeights(size)
-    with torch.no_grad():
-        weights.project.weight.zero_()
-        weights.project.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
-        weights.position.weight.zero_()
-        weights.position.weight[0, 1] = -50.0  # the sine of the offset: prefers what lies before
-    attention = weights(torch.zeros(1, 5, 8), encoding)[0, 0]
-    assert attention.argmax(dim=1).tolist() == [0, 0, 0, 0, 0]
-    torch.testing.assert_close(attention.sum(dim=1), torch.ones(5))
-
-
-def test_zipenhancer_without_its_weights_says_what_to_run(tmp_path: Path) -> None:
-    for path in (None, str(tmp_path / "nowhere.bin"), str(tmp_path)):
-        with pytest.raises(NotAvailableError, match="talkhead models pull zipenhancer"):
-            denoise(hiss(1.0), DenoiseConfig(method="zipenhancer", weights=path))
-    (tmp_path / WEIGHTS_FILE).write_bytes(b"no weights")
-    with pytest.raises(NotAvailableError, match="is not ZipEnhancer's weight file"):
-        denoise(hiss(1.0), DenoiseConfig(method="zipenhancer", weights=str(tmp_path)))
-    torch.save({"generator": {"some.weight": torch.zeros(3)}}, tmp_path / WEIGHTS_FILE)
-    with pytest.raises(NotAvailableError, match="is not ZipEnhancer's weight file"):
-        denoise(hiss(1.0), DenoiseConfig(method="zipenhancer", weights=str(tmp_path)))
 
 
 def workspace(tmp_path: Path, method: str, weights: str = "null") -> Stage:
