@@ -283,13 +283,12 @@ def _frames(
     surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
     progress: Callable[[int, int, str], None],
 ) -> Iterator[tuple[Image, FloatArray]]:
-    for row in range(len(codes)):
+    driven = list(zip(replay.rotation, replay.translation_cm, codes, replay.expression, strict=True))
+    for row, head in enumerate(speaker.renderer.heads(driven)):
         behind, around = surroundings(row)
-        driven = (replay.rotation[row], replay.translation_cm[row], codes[row], replay.expression[row])
-        head = speaker.renderer.head(*driven)
         if config.region == "lower_face":
             recorded_cm = speaker.track.mesh_cm[round(float(replay.positions[row]))]
-            head = head.within(speaker.renderer.speaking(*driven, recorded_cm))
+            head = head.within(speaker.renderer.speaking(*driven[row], recorded_cm))
         yield head.over(behind, around), head.region[..., 0]
         progress(row + 1, len(codes), "dub")
 

@@ -42,7 +42,7 @@ def rasterise(
     return nearest, values
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def _rasterise(pixels, depth, attributes, triangles, nearest, values):  # type: ignore[no-untyped-def]
     height, width = nearest.shape
     channels = attributes.shape[1]

@@ -154,10 +154,15 @@ class HeadShell:
 
     def region(self, covered: np.ndarray, size_px: int, feather_px: float) -> FloatArray:
         """Weight of the head field ``[size_px, size_px]`` in [0, 1], soft inside the edge of the maps' ``covered``."""
+        weight = np.zeros((size_px, size_px), np.float32)
         covered = cv2.resize(covered.astype(np.float32), (size_px, size_px), interpolation=cv2.INTER_LINEAR) > 0.5
-        inside = np.pad(covered.astype(np.uint8), 1, mode="edge")  # a head that leaves the image has no edge there
-        distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-        return np.clip(distance / feather_px, 0.0, 1.0).astype(np.float32)
+        rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+        if len(rows):  # distances are found in the box around the region, most of whose image is elsewhere
+            box = tuple(slice(max(0, where[0] - 1), where[-1] + 2) for where in (rows, columns))
+            inside = np.pad(covered[box].astype(np.uint8), 1, mode="edge")  # a head that leaves the image has no edge there
+            distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+            np.minimum(distance / np.float32(feather_px), np.float32(1.0), out=weight[box])
+        return weight
 
 
 def measured_reach(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +19,12 @@ from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import mixed_precision
 from talkhead_core.types import Camera, FloatArray, Image
 
-__all__ = ["HeadLayer", "PortraitRenderer"]
+__all__ = ["Driven", "HeadLayer", "PortraitRenderer"]
+
+Driven: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""What a frame's head is drawn from, the arguments of :meth:`PortraitRenderer.head`."""
+
+_FRAMES_AHEAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,25 @@ class HeadLayer:
         return moved.float().div_(255.0) if image.dtype == np.uint8 else moved.float()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _PlacedHead:
+    """A frame's shell and what is to be drawn of it, on the model's device.
+
+    Args:
+        cache: the shell, one row.
+        weight: ``[size, size]`` of the head region.
+        flat: ``[pixels]`` of the region, in the flattened image.
+        pixel: ``[pixels, 2]`` their centres.
+        condition: ``[1, channels]`` of the field.
+    """
+
+    cache: ShellCache
+    weight: Tensor
+    flat: Tensor
+    pixel: Tensor
+    condition: Tensor
+
+
 class PortraitRenderer:
     """Render frames of a speaker's model, one at a time, so that memory does not grow with their number.
 
@@ -74,19 +102,48 @@ class PortraitRenderer:
 
     def head(self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray) -> HeadLayer:
         """The head under one pose ``[3, 3]``, ``[3]``, lip codes ``[L]`` and expression ``[E]``."""
-        size = self.camera.width
-        shell = self.model.head.shell
+        return self._drawn(self._placed((rotation, translation_cm, lip_codes, expression)))
+
+    def heads(self, driven: Iterable[Driven]) -> Iterator[HeadLayer]:
+        """:meth:`head` for one frame's arguments after the other.
+
+        While a GPU draws a frame, the processor already places the shell of the next.
+        """
+        if self.model.head.device.type == "cpu":
+            yield from (self._drawn(self._placed(each)) for each in driven)
+            return
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            ahead: deque[Future[_PlacedHead]] = deque()
+            for each in driven:
+                ahead.append(pool.submit(self._placed, each))
+                if len(ahead) > _FRAMES_AHEAD:
+                    yield self._drawn(ahead.popleft().result())
+            while ahead:
+                yield self._drawn(ahead.popleft().result())
+
+    def _placed(self, driven: Driven) -> _PlacedHead:
+        """Where a frame's head is: the part of the work that is the processor's."""
+        rotation, translation_cm, lip_codes, expression = driven
+        size, shell = self.camera.width, self.model.head.shell
         codes = self.model.shell_codes(lip_codes[None], expression[None])
         cache = ShellCache(shell, self.camera, rotation[None], translation_cm[None], codes, device=self.model.head.device)
-        weight = torch.from_numpy(shell.region(cache.covered[0], size, self.feather * size)).to(cache.device)
-        flat = torch.nonzero(weight.view(-1) > 0)[:, 0]
-        pixel = torch.stack([flat % size, flat // size], dim=1) + 0.5
-        condition = self.model.conditions(lip_codes[None], expression[None], cache.directions())
-        layers = torch.zeros(size * size, 4, device=cache.device)
-        if len(flat):
-            layers[flat] = self.model.head.pixels(cache, 0, pixel, self.samples, condition.detach())
+        region = shell.region(cache.covered[0], size, self.feather * size)
+        flat = torch.from_numpy(np.flatnonzero(region)).to(cache.device)
+        return _PlacedHead(
+            cache=cache,
+            weight=torch.from_numpy(region).to(cache.device),
+            flat=flat,
+            pixel=torch.stack([flat % size, flat // size], dim=1) + 0.5,
+            condition=self.model.conditions(lip_codes[None], expression[None], cache.directions()).detach(),
+        )
+
+    def _drawn(self, placed: _PlacedHead) -> HeadLayer:
+        size = self.camera.width
+        layers = torch.zeros(size * size, 4, device=placed.weight.device)
+        if len(placed.flat):
+            layers[placed.flat] = self.model.head.pixels(placed.cache, 0, placed.pixel, self.samples, placed.condition)
         layers = layers.view(size, size, 4)
-        return HeadLayer(colour=layers[..., :3], opacity=layers[..., 3:], weight=weight.unsqueeze(2))
+        return HeadLayer(colour=layers[..., :3], opacity=layers[..., 3:], weight=placed.weight.unsqueeze(2))
 
     def face(self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray) -> FloatArray:
         """Weight of the face alone ``[size, size, 1]`` in [0, 1] under the arguments of :meth:`head`, for :meth:`HeadLayer.within`."""

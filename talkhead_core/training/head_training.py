@@ -15,6 +15,7 @@ from talkhead_core.training.data_parallel import average_gradients, broadcast, p
 from talkhead_core.training.photometric_poses import PoseRefinementConfig, refined_corrections
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.training.ray_sampling import RayBatch, RaySampler, mouth_boxes
+from talkhead_core.training.repeated_step import RepeatedStep
 from talkhead_core.training.resumable_training import HeadTrainingConfig, ResumableTrainer
 from talkhead_core.training.structure_loss import multiscale_gradient_loss
 from talkhead_core.types import FloatArray, Label
@@ -56,11 +57,11 @@ class HeadTrainer(ResumableTrainer):
         self._lips, self._expression = (torch.from_numpy(part).to(device) for part in conditions)
         self._directions = torch.from_numpy(cache.directions()).to(device)
         self._sampler = RaySampler(cache, dataset, boxes, config.seed, (process_rank(), process_count()))
-        tables = [p for name, p in head.named_parameters() if name.endswith("table")]
-        others = [p for name, p in head.named_parameters() if not name.endswith("table")]
-        groups = [{"params": tables, "lr": config.table_rate}, {"params": others, "lr": config.network_rate}]
-        optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
-        super().__init__(head=head, dataset=dataset, cache=cache, config=config, store=store, optimiser=optimiser)
+        super().__init__(head=head, dataset=dataset, cache=cache, config=config, store=store, optimiser=_optimiser(head, config))
+        # only kernels that are known to wait for nothing: PyTorch's own reference and tiny-cuda-nn start one by one
+        recorded = device.type == "cuda" and head.field.encoder.kernel_name == "triton" and process_count() == 1
+        self._rays_step = RepeatedStep(self._learn_rays, self._sampler.generator, recorded=recorded)
+        self._patches_step = RepeatedStep(self._learn_patches, self._sampler.generator, recorded=recorded)
 
     @classmethod
     def for_model(
@@ -97,19 +98,29 @@ class HeadTrainer(ResumableTrainer):
         config = self.config
         rate = self.rate(step)
         for group, base in zip(self._optimiser.param_groups, (config.table_rate, config.network_rate), strict=True):
-            group["lr"] = base * rate
-        patches = config.structure_weight > 0 and step % 2 == 1
-        if patches:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(base * rate)
+            else:
+                group["lr"] = base * rate
+        if config.structure_weight > 0 and step % 2 == 1:
             count = max(1, config.frames_per_step * config.rays_per_frame // config.patch_px**2)
-            batch = self._sampler.draw_patches(step, frames=count, patch_px=config.patch_px, mouth_fraction=0.5, samples=config.samples)
-        else:
-            batch = self._sampler.draw(
-                step,
-                frames=config.frames_per_step,
-                rays=config.rays_per_frame,
-                mouth_fraction=config.mouth_fraction,
-                samples=config.samples,
-            )
+            return self._patches_step(self._sampler.begin(step, frames=count, patches=True))
+        return self._rays_step(self._sampler.begin(step, frames=config.frames_per_step))
+
+    def _learn_rays(self, chosen: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        return self._learn(
+            self._sampler.rays(chosen, rays=config.rays_per_frame, mouth_fraction=config.mouth_fraction, samples=config.samples)
+        )
+
+    def _learn_patches(self, chosen: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        batch = self._sampler.patches(chosen, patch_px=config.patch_px, mouth_fraction=0.5, samples=config.samples)
+        return self._learn(batch, patches=True)
+
+    def _learn(self, batch: RayBatch, *, patches: bool = False) -> dict[str, Tensor]:
+        """One step of the optimiser; on the device alone, where it may be recorded."""
+        config = self.config
         rendered, opacity = self._render(batch)
         person = (batch.label != Label.BACKGROUND).float()
         seen = (batch.label != Label.HANDS).float().unsqueeze(1)  # no hand before the head
@@ -153,8 +164,22 @@ class HeadTrainer(ResumableTrainer):
 
     def _use_corrections(self) -> None:
         track = self.dataset.track
+        for step in (self._rays_step, self._patches_step):
+            step.forget()
         self.cache.set_poses(*corrected_poses(track.rotation, track.translation_cm, self.head.pose_correction.cpu().numpy()))
 
     def _render(self, batch: RayBatch) -> tuple[Tensor, Tensor]:
         colour, opacity = self.head.rays(self.cache, batch.row, batch.pixel, batch.jitter, self.conditions(batch.frames))
         return colour + (1 - opacity) * self._plate[batch.flat], opacity
+
+
+def _optimiser(head: TalkingHead, config: HeadTrainingConfig) -> torch.optim.Optimizer:
+    """Adam over the tables and over everything else; on a GPU its rates are tensors, which a recorded step reads anew."""
+    on_gpu = head.device.type == "cuda"
+    tables = [p for name, p in head.named_parameters() if name.endswith("table")]
+    others = [p for name, p in head.named_parameters() if not name.endswith("table")]
+    groups = [
+        {"params": params, "lr": torch.tensor(rate, device=head.device) if on_gpu else rate}
+        for params, rate in ((tables, config.table_rate), (others, config.network_rate))
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True, capturable=on_gpu)

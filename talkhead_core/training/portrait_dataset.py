@@ -12,7 +12,6 @@ import numpy as np
 
 from talkhead_core.artifacts import read_arrays
 from talkhead_core.errors import InputError
-from talkhead_core.media.video_reader import read_frames, read_gray_frames, video_info
 from talkhead_core.types import Camera, FloatArray
 
 __all__ = ["HELD_OUT_FRACTION", "HeadTrack", "PortraitDataset", "held_out_start", "load_track", "resized_frames"]
@@ -82,6 +81,8 @@ def load_track(path: str | Path, clip_px: int) -> HeadTrack:
 
 def resized_frames(path: str | Path, size_px: int) -> Iterator[np.ndarray]:
     """Stream a square video's RGB frames scaled to ``size_px`` by area."""
+    from talkhead_core.media.video_reader import read_frames  # here, so that a packed speaker trains where nothing reads videos
+
     for frame in read_frames(path):
         yield frame if frame.shape[0] == size_px else cv2.resize(frame, (size_px, size_px), interpolation=cv2.INTER_AREA)
 
@@ -127,6 +128,8 @@ class PortraitDataset:
         Raises:
             InputError: they disagree in their number of frames.
         """
+        from talkhead_core.media.video_reader import read_gray_frames, video_info
+
         info = video_info(clip)
         frames = np.empty((info.frames, size_px, size_px, 3), dtype=np.uint8)
         count = 0

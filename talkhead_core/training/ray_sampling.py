@@ -72,6 +72,9 @@ class RaySampler:
         boxes: mouth boxes ``[N, 2, 2]``.
         seed: of all draws.
         share: this process's number and the number of processes; each draws what all draw and keeps its frames.
+
+    Attributes:
+        generator: of the numbers that are drawn on the device; seeded anew for every step.
     """
 
     def __init__(self, cache: ShellCache, dataset: PortraitDataset, boxes: FloatArray, seed: int, share: tuple[int, int] = (0, 1)) -> None:
@@ -85,11 +88,34 @@ class RaySampler:
         found = [np.flatnonzero(covered).astype(np.int32) for covered in cache.covered]
         self._cells = torch.from_numpy(np.concatenate(found)).to(device)
         self._first_cell = torch.from_numpy(np.cumsum([0] + [len(cells) for cells in found])).to(device)
-        self._generator = torch.Generator(device)
+        self.generator = torch.Generator(device)
 
     def draw(self, step: int, *, frames: int, rays: int, mouth_fraction: float, samples: int) -> RayBatch:
         """Independent rays: ``frames`` times ``rays``."""
-        chosen = self._begin(step, _RAYS, frames)
+        return self.rays(self.begin(step, frames=frames), rays=rays, mouth_fraction=mouth_fraction, samples=samples)
+
+    def draw_patches(self, step: int, *, frames: int, patch_px: int, mouth_fraction: float, samples: int) -> RayBatch:
+        """One square patch of ``patch_px`` a frame, ``mouth_fraction`` of them centred on the mouth; rays in row order."""
+        chosen = self.begin(step, frames=frames, patches=True)
+        return self.patches(chosen, patch_px=patch_px, mouth_fraction=mouth_fraction, samples=samples)
+
+    def begin(self, step: int, *, frames: int, patches: bool = False) -> Tensor:
+        """Seed the draws of a step and choose its frames, of which this process's share ``[F]`` is returned.
+
+        What follows, :meth:`rays` or :meth:`patches`, runs on the device alone.
+        """
+        sequence = np.random.SeedSequence((self._seed, step, _PATCHES if patches else _RAYS))
+        self.generator.manual_seed(int(sequence.generate_state(1, np.uint32)[0]))
+        every = frames * self._share[1]
+        chosen = np.random.default_rng(sequence).choice(self._train_ids, every, replace=len(self._train_ids) < every)
+        share = torch.from_numpy(chosen[self._share[0] * frames :][:frames])
+        device = self._cells.device
+        # from pinned memory the copy does not wait for the GPU
+        return share.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else share
+
+    def rays(self, chosen: Tensor, *, rays: int, mouth_fraction: float, samples: int) -> RayBatch:
+        """``rays`` independent rays of each frame that :meth:`begin` chose."""
+        frames = len(chosen)
         chance = self._uniform(frames, rays, 3 + samples)
         spot = self._in_region(chosen, chance)
         of_mouth = round(rays * mouth_fraction)
@@ -99,9 +125,9 @@ class RaySampler:
         pixel = spot.floor().clamp_(0, self._size - 1)
         return self._batch(chosen, pixel, chance[..., 3:])
 
-    def draw_patches(self, step: int, *, frames: int, patch_px: int, mouth_fraction: float, samples: int) -> RayBatch:
-        """One square patch of ``patch_px`` a frame, ``mouth_fraction`` of them centred on the mouth; rays in row order."""
-        chosen = self._begin(step, _PATCHES, frames)
+    def patches(self, chosen: Tensor, *, patch_px: int, mouth_fraction: float, samples: int) -> RayBatch:
+        """One patch of each frame that :meth:`begin` chose."""
+        frames = len(chosen)
         chance = self._uniform(frames, 1, 6)
         jitter = self._uniform(frames, patch_px**2, samples)
         mouth = self._boxes[chosen].mean(dim=1, keepdim=True) + (chance[..., 4:] - 0.5) * 8
@@ -111,18 +137,10 @@ class RaySampler:
         grid = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), dim=2).view(1, -1, 2)
         return self._batch(chosen, corner + grid, jitter)
 
-    def _begin(self, step: int, kind: int, frames: int) -> Tensor:
-        """Seed the draws of this step and choose this process's share of its frames."""
-        sequence = np.random.SeedSequence((self._seed, step, kind))
-        self._generator.manual_seed(int(sequence.generate_state(1, np.uint32)[0]))
-        every = frames * self._share[1]
-        chosen = np.random.default_rng(sequence).choice(self._train_ids, every, replace=len(self._train_ids) < every)
-        return torch.from_numpy(chosen[self._share[0] * frames :][:frames]).to(self._cells.device)
-
     def _uniform(self, frames: int, *shape: int) -> Tensor:
         """Numbers for this process's frames, after those of the processes before it."""
         before, processes = self._share
-        every = torch.rand(frames * processes, *shape, generator=self._generator, device=self._cells.device)
+        every = torch.rand(frames * processes, *shape, generator=self.generator, device=self._cells.device)
         return every[before * frames :][:frames]
 
     def _in_region(self, chosen: Tensor, chance: Tensor) -> Tensor:
