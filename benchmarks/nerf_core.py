@@ -42,6 +42,7 @@ from talkhead_core.training.head_training import HeadTrainer
 
 SIZES = (128, 256, 512)
 MARCHING = "marching, torch float32"
+RECORDED = "shell, triton, CUDA graph"
 
 
 class Clock:
@@ -92,7 +93,9 @@ def compared_kernels(device: torch.device) -> tuple[list[str], dict[str, str]]:
 
 def variants(device: torch.device) -> dict[str, str]:
     """What is compared, and the kernels it runs on."""
-    return {MARCHING: "torch"} | {f"shell, {name}": name for name in compared_kernels(device)[0]}
+    kernels = compared_kernels(device)[0]
+    recorded = {RECORDED: "triton"} if "triton" in kernels else {}
+    return {MARCHING: "torch"} | {f"shell, {name}": name for name in kernels} | recorded
 
 
 def trainer_of(variant: str, speaker: PreparedSpeaker, device: torch.device, store: Path, iterations: int = 1_000_000) -> HeadTrainer:
@@ -101,7 +104,7 @@ def trainer_of(variant: str, speaker: PreparedSpeaker, device: torch.device, sto
     config = dataclasses.replace(model.head.config, kernel=variants(device)[variant])
     torch.manual_seed(0)
     model.head = (MarchingHead if variant == MARCHING else TalkingHead)(model.head.shell, config, len(speaker.dataset.frames))
-    settings = dataclasses.replace(speaker.config.head, iterations=iterations, structure_weight=0.0)
+    settings = dataclasses.replace(speaker.config.head, iterations=iterations, structure_weight=0.0, cuda_graph=variant == RECORDED)
     return HeadTrainer.for_model(model.to(device), speaker.dataset, settings, CheckpointStore(store))
 
 

@@ -59,19 +59,16 @@ def trainer(folder, *, recorded: bool, **changes) -> HeadTrainer:
     torch.manual_seed(0)
     head = TalkingHead(shell, dataclasses.replace(FIELD, kernel="triton"), len(dataset.frames)).to("cuda")
     track = dataset.track
-    made = HeadTrainer(
+    return HeadTrainer(
         head=head,
         dataset=dataset,
         cache=ShellCache(shell, track.camera(96), track.rotation, track.translation_cm, codes, device="cuda"),
         conditions=(codes, track.expression),
         boxes=mouth_boxes(shell, dataset, codes),
-        config=dataclasses.replace(TRAINING, **changes),
+        config=dataclasses.replace(TRAINING, cuda_graph=recorded, **changes),
         store=CheckpointStore(folder),
         poses=PoseRefinementConfig(rounds=1, points=64),
     )
-    for step in (made._rays_step, made._patches_step):
-        step._recorded = recorded
-    return made
 
 
 @trains_on_gpu

@@ -57,9 +57,11 @@ class HeadTrainer(ResumableTrainer):
         self._lips, self._expression = (torch.from_numpy(part).to(device) for part in conditions)
         self._directions = torch.from_numpy(cache.directions()).to(device)
         self._sampler = RaySampler(cache, dataset, boxes, config.seed, (process_rank(), process_count()))
-        super().__init__(head=head, dataset=dataset, cache=cache, config=config, store=store, optimiser=_optimiser(head, config))
-        # only kernels that are known to wait for nothing: PyTorch's own reference and tiny-cuda-nn start one by one
-        recorded = device.type == "cuda" and head.field.encoder.kernel_name == "triton" and process_count() == 1
+        # only kernels that wait for nothing: PyTorch's own reference and tiny-cuda-nn start one by one
+        waits = device.type != "cuda" or head.field.encoder.kernel_name != "triton" or process_count() > 1
+        recorded = config.cuda_graph and not waits
+        optimiser = _optimiser(head, config, recorded=recorded)
+        super().__init__(head=head, dataset=dataset, cache=cache, config=config, store=store, optimiser=optimiser)
         self._rays_step = RepeatedStep(self._learn_rays, self._sampler.generator, recorded=recorded)
         self._patches_step = RepeatedStep(self._learn_patches, self._sampler.generator, recorded=recorded)
 
@@ -173,13 +175,12 @@ class HeadTrainer(ResumableTrainer):
         return colour + (1 - opacity) * self._plate[batch.flat], opacity
 
 
-def _optimiser(head: TalkingHead, config: HeadTrainingConfig) -> torch.optim.Optimizer:
-    """Adam over the tables and over everything else; on a GPU its rates are tensors, which a recorded step reads anew."""
-    on_gpu = head.device.type == "cuda"
+def _optimiser(head: TalkingHead, config: HeadTrainingConfig, *, recorded: bool) -> torch.optim.Optimizer:
+    """Adam over the tables and over everything else; its rates are tensors where a recorded step has to read them anew."""
     tables = [p for name, p in head.named_parameters() if name.endswith("table")]
     others = [p for name, p in head.named_parameters() if not name.endswith("table")]
     groups = [
-        {"params": params, "lr": torch.tensor(rate, device=head.device) if on_gpu else rate}
+        {"params": params, "lr": torch.tensor(rate, device=head.device) if recorded else rate}
         for params, rate in ((tables, config.table_rate), (others, config.network_rate))
     ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True, capturable=on_gpu)
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True, capturable=recorded)

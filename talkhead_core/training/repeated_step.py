@@ -1,6 +1,6 @@
 """Work of fixed shapes that is done many thousand times: on a GPU recorded once, then replayed as one launch.
 
-A step of the head's training is some two hundred small kernels, and starting them one by one takes a processor longer than a fast GPU
+A step of the head's training is many small kernels, and starting them one by one takes a processor longer than a fast GPU
 takes to run them. A CUDA graph starts them all at once.
 """
 

@@ -54,6 +54,7 @@ class HeadTrainingConfig:
         patch_px: side of a patch.
         ema_decay: of the running mean of the weights, a tenth of the steps; the mean is what is saved.
         checkpoint_every: steps.
+        cuda_graph: on a GPU with Triton's kernels, record our own head's step once and replay it as one launch.
         seed: of all draws.
     """
 
@@ -72,6 +73,7 @@ class HeadTrainingConfig:
     patch_px: int = 32
     ema_decay: float = 0.95
     checkpoint_every: int = 1000
+    cuda_graph: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
