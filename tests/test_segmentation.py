@@ -132,6 +132,22 @@ def test_hand_that_passes_below_the_chin_is_no_neck() -> None:
     assert (fresh(with_hand, probability, points, NO_LIMBS)[place] == Label.NECK).mean() > 0.5, "else this test shows nothing"
 
 
+def test_what_a_lifted_chin_uncovers_is_neck() -> None:
+    image, points = portrait(256), landmarks_of(256)
+    probability = SEGMENTERS.get("selfie")(None)(image)
+    mapper = LabelMapper(SegmentationConfig())
+    lowered = points.copy()
+    lowered[:, 1] += 0.1 * FaceGeometry.of(points).height_px
+    for _ in range(40):  # long enough that the strip below the chin has been head, and never neck
+        before = mapper(image, probability, lowered, NO_LIMBS)
+    after = mapper(image, probability, points, NO_LIMBS)
+    uncovered = (before == Label.HEAD) & (after != Label.HEAD) & (after != Label.BACKGROUND)
+    middle = np.abs(np.arange(256) - points[152, 0]) < 15
+    uncovered &= middle
+    assert uncovered.sum() > 100
+    assert (after[uncovered] == Label.NECK).mean() > 0.95
+
+
 def test_long_hair_is_head_and_a_jacket_beside_the_neck_is_not() -> None:
     image, points = portrait(256).copy(), landmarks_of(256)
     geometry = FaceGeometry.of(points)

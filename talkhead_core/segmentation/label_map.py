@@ -61,7 +61,8 @@ class LabelMapper:
         self._threshold = config.person_threshold
         self._skin, self._long_hair = SkinColour(memory=0.95**_SKIN_INTERVAL), LongHair()
         self._frames = 0
-        self._neck_support: FloatArray | None = None
+        self._neck_support: FloatArray | None = None  # how much of the time each pixel was neck lately
+        self._skin_support: FloatArray | None = None  # the same for neck or head
 
     def __call__(
         self, image: Image, probability: FloatArray, points: FloatArray | None, limbs: Limbs, parts: PersonParts | None = None
@@ -112,13 +113,15 @@ class LabelMapper:
         skin = closed((below & self._skin.mask(image[box])) | seed, 0.03 * geometry.height_px) & below
         neck = np.zeros(labels.shape, np.uint8)
         neck[box] = without_holes(joined_to(skin, seed)) & torso
-        if self._neck_support is None:
-            self._neck_support = neck.astype(np.float32)
+        bare = neck | (labels == Label.HEAD).astype(np.uint8)
+        if self._neck_support is None or self._skin_support is None:
+            self._neck_support, self._skin_support = neck.astype(np.float32), bare.astype(np.float32)
         seen = np.ones(labels.shape, np.uint8)
         seen[grown(labels == Label.HANDS, 0.1 * geometry.height_px)] = 0
         cv2.accumulateWeighted(neck, self._neck_support, _NECK_RATE, mask=seen)
-        # Only what has been neck for a while: a hand that passes below the chin is skin, too.
-        lasting = grown(self._neck_support[box] > 0.5, 0.06 * geometry.height_px)
+        cv2.accumulateWeighted(bare, self._skin_support, _NECK_RATE, mask=seen)
+        # Only what has been neck for a while, or what the chin hid until it was lifted: a hand that passes below the chin is skin, too.
+        lasting = grown(self._skin_support[box] > 0.5, 0.06 * geometry.height_px)
         labels[box][neck[box].astype(bool) & lasting] = Label.NECK
 
 
