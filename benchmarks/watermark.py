@@ -273,10 +273,13 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=24, help="that unmarked held-out pieces are looked through with")
     parser.add_argument("--jobs", type=int, default=1, help="processes to share the work between")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--unmarked-alone", action="store_true", help="look for false alarms only; the rest stays as the results have it")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     most, smallest = arguments.pieces, min(arguments.sizes)
-    results: dict[str, Any] = {"machine": describe_machine(), "milliseconds": speed(), "pieces_of_a_video": most}
+    alone = arguments.unmarked_alone
+    results: dict[str, Any] = read_json(arguments.results) if alone else {"machine": describe_machine(), "milliseconds": speed()}
+    results["pieces_of_a_video"] = most
     groups = {"held out": arguments.held_out, "tuned on": arguments.tuned}
     results["videos"] = {group: [video.name for video in videos] for group, videos in groups.items()}
     sizes = {"held out": arguments.sizes, "tuned on": [smallest]}
@@ -286,7 +289,8 @@ def main() -> None:
             count = most if size == smallest else arguments.pieces_larger
             return [pool.submit(detection, video, size, PIECE_S, attacks_on(size), count) for video in groups[group]]
 
-        by_attack = {group: {str(size): asked(group, size) for size in sizes[group]} for group, videos in groups.items() if videos}
+        watched = {} if alone else {group: videos for group, videos in groups.items() if videos}
+        by_attack = {group: {str(size): asked(group, size) for size in sizes[group]} for group in watched}
         unmarked = {
             group: [pool.submit(unmarked_scores, v, smallest, arguments.keys, most) for v in videos]
             for group, videos in groups.items()
@@ -294,12 +298,14 @@ def main() -> None:
         }
         by_length = {
             str(seconds): [pool.submit(detection, v, smallest, seconds, HARDEST, most) for v in arguments.held_out]
-            for seconds in arguments.seconds
+            for seconds in ([] if alone else arguments.seconds)
         }
         with tempfile.TemporaryDirectory() as name:
-            results["cost"] = {key: row for speaker in arguments.rendered for key, row in cost(speaker, Path(name)).items()}
-        results["marked"] = {group: {size: rows(found) for size, found in by_size.items()} for group, by_size in by_attack.items()}
-        results["lengths"] = {seconds: rows(found) for seconds, found in by_length.items()}
+            costs = {key: row for speaker in arguments.rendered for key, row in cost(speaker, Path(name)).items()}
+        if not alone:
+            results["cost"] = costs
+            results["marked"] = {group: {size: rows(found) for size, found in by_size.items()} for group, by_size in by_attack.items()}
+            results["lengths"] = {seconds: rows(found) for seconds, found in by_length.items()}
         results["unmarked"] = {group: false_alarms([s for one in found for s in one.result()]) for group, found in unmarked.items()}
     write_json(arguments.results, results)
     if arguments.results == RESULTS:

@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from talkhead_core.errors import FootageError, InputError, ParameterError, TalkheadError
 from talkhead_core.media.video_reader import read_frames
@@ -75,10 +76,12 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
 
 def test_the_mark_cannot_be_seen() -> None:
     difference = np.stack(marked()).astype(int) - np.stack(pictures())
-    assert np.abs(difference).max() <= 2
+    assert np.abs(difference).max() <= 3
+    seen = deltaE_ciede2000(*(rgb2lab(np.stack(each)) for each in (pictures(), marked())))
+    assert np.percentile(seen, 99) < 2.3  # a difference that is just noticed where two colours touch
     mark_db = 10 * np.log10(255**2 / np.mean(difference**2.0))
-    assert mark_db > 46
-    render_db = 34.0  # a good render against its recording: the mark's own error adds to its error
+    assert mark_db > 48
+    render_db = 36.5  # a good render against its recording: the mark's own error adds to its error
     cost_db = 10 * np.log10(1 + 10 ** ((render_db - mark_db) / 10))
     assert cost_db < 0.3
 
