@@ -12,7 +12,7 @@ from talkhead_core.rendering.held_out import HeldOutFrame, render_held_out
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from tests.synthetic_portrait import synthetic_portrait
 from tests.test_head_shell import shell_of
-from tests.test_training import _model, trainer
+from tests.test_training import speaker_model, trainer
 
 _CHIN = 152
 
@@ -23,7 +23,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[HeldOutFrame]:
     run.train()
     dataset, (_, codes) = run.dataset, shell_of(run.dataset)
     frames = render_held_out(
-        PortraitRenderer(_model(run), dataset.track.camera(96)),
+        PortraitRenderer(speaker_model(run), dataset.track.camera(96)),
         frames=dataset.frames,
         plate=dataset.plate,
         rotation=dataset.track.rotation,
@@ -64,7 +64,7 @@ def test_the_still_mouth_moves_with_the_head_alone(tmp_path: Path) -> None:
         rotation, translation = (np.repeat(part[held[:1]], len(dataset.frames), axis=0) for part in _pose(dataset))
         return list(
             render_held_out(
-                PortraitRenderer(_model(run), dataset.track.camera(96)),
+                PortraitRenderer(speaker_model(run), dataset.track.camera(96)),
                 frames=dataset.frames,
                 plate=dataset.plate,
                 rotation=rotation,

@@ -95,10 +95,12 @@ class PortraitRenderer:
         camera: of the output; its size is the size of the frames.
         samples: samples a ray.
         feather: width of the region's soft edge, as a part of the frame's side.
+        ahead: how many frames' shells :meth:`heads` places ahead of the one it draws; None: as many as pay, which is none on a processor.
     """
 
-    def __init__(self, model: SpeakerModel, camera: Camera, *, samples: int = 3, feather: float = 0.02) -> None:
+    def __init__(self, model: SpeakerModel, camera: Camera, *, samples: int = 3, feather: float = 0.02, ahead: int | None = None) -> None:
         self.model, self.camera, self.samples, self.feather = model, camera, samples, feather
+        self.ahead = ahead if ahead is not None else 0 if model.head.device.type == "cpu" else _FRAMES_AHEAD
 
     def head(self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray) -> HeadLayer:
         """The head under one pose ``[3, 3]``, ``[3]``, lip codes ``[L]`` and expression ``[E]``."""
@@ -107,19 +109,19 @@ class PortraitRenderer:
     def heads(self, driven: Iterable[Driven]) -> Iterator[HeadLayer]:
         """:meth:`head` for one frame's arguments after the other.
 
-        While a GPU draws a frame, the processor already places the shell of the next.
+        While a GPU draws a frame, the processor already places the shells of the next.
         """
-        if self.model.head.device.type == "cpu":
+        if not self.ahead:
             yield from (self._drawn(self._placed(each)) for each in driven)
             return
         with ThreadPoolExecutor(max_workers=1) as pool:
-            ahead: deque[Future[_PlacedHead]] = deque()
+            placed: deque[Future[_PlacedHead]] = deque()
             for each in driven:
-                ahead.append(pool.submit(self._placed, each))
-                if len(ahead) > _FRAMES_AHEAD:
-                    yield self._drawn(ahead.popleft().result())
-            while ahead:
-                yield self._drawn(ahead.popleft().result())
+                placed.append(pool.submit(self._placed, each))
+                if len(placed) > self.ahead:
+                    yield self._drawn(placed.popleft().result())
+            while placed:
+                yield self._drawn(placed.popleft().result())
 
     def _placed(self, driven: Driven) -> _PlacedHead:
         """Where a frame's head is: the part of the work that is the processor's."""
