@@ -9,11 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.rendering.face_region import face_region, speaking_region
+from talkhead_core.rendering.face_region import clothes_region, face_region, speaking_region
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import mixed_precision
@@ -62,6 +63,10 @@ class HeadLayer:
     def within(self, region: FloatArray) -> HeadLayer:
         """The same layer, shown only where ``region`` ``[size, size, 1]`` in [0, 1] allows it."""
         return dataclasses.replace(self, weight=self.weight * torch.from_numpy(region).to(self.weight.device))
+
+    def without(self, region: FloatArray) -> HeadLayer:
+        """The same layer, hidden where ``region`` ``[size, size, 1]`` in [0, 1] is."""
+        return self.within(np.float32(1.0) - region)
 
     def _on_device(self, image: FloatArray | Image) -> Tensor:
         moved = torch.from_numpy(np.ascontiguousarray(image)).to(self.colour.device)
@@ -159,6 +164,16 @@ class PortraitRenderer:
         codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
         feather_px = 2 * self.feather * self.camera.width  # the edge crosses skin
         return speaking_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, recorded_cm, feather_px)
+
+    def clothes(
+        self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray, labels: np.ndarray
+    ) -> FloatArray:
+        """Weight ``[size, size, 1]`` in [0, 1] of the clothes in a recorded frame, whose labels are ``[height, width]``, that stay as they
+        are, for :meth:`HeadLayer.without`."""
+        codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
+        size = self.camera.width
+        scaled = labels if labels.shape[0] == size else cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
+        return clothes_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, scaled, self.feather * size)
 
     @torch.no_grad()
     def torso(self, rotation: FloatArray, translation_cm: FloatArray, plate: FloatArray) -> FloatArray:
