@@ -200,7 +200,7 @@ class _Speaker:
         )
         background = cv2.imread(str(stage.inputs("segment") / "background.png"))
         self.plate = _scaled(np.asarray(cv2.cvtColor(background, cv2.COLOR_BGR2RGB), np.uint8), self.size_px)
-        self.clean_clip = stage.inputs("inpaint") / "clean.mkv"
+        self.clean_clip, self.clip_labels = stage.inputs("inpaint") / "clean.mkv", stage.inputs("segment") / "labels.mkv"
         self.recording = Recording(
             stage=stage,
             crop=SquareCrop(**ingest["crop"]),
@@ -259,20 +259,40 @@ def _closed_mouth(stage: Stage, model: SpeakerModel, track: HeadTrack) -> FloatA
     return closed_mouth_codes(codes, opening_cm)
 
 
-def _surroundings(
-    speaker: _Speaker, replay: RecordingReplay, config: DubConfig, stack: ExitStack
-) -> Callable[[int], tuple[FloatArray, FloatArray]]:
-    """What shows through and around the head of a dub's frame: ``row -> (behind, around)``, ``[size, size, 3]`` in [0, 1]."""
+@dataclass(frozen=True, kw_only=True)
+class _Surroundings:
+    """What is seen of a dub's frame beside its head.
+
+    Args:
+        behind: ``[size, size, 3]`` in [0, 1], what shows through the head.
+        around: ``[size, size, 3]`` in [0, 1].
+        labels: ``[height, width]`` of the recorded frame whose clothes stay; None where the torso is rendered.
+    """
+
+    behind: FloatArray
+    around: FloatArray
+    labels: np.ndarray | None = None
+
+
+def _surroundings(speaker: _Speaker, replay: RecordingReplay, config: DubConfig, stack: ExitStack) -> Callable[[int], _Surroundings]:
+    """The surroundings of every row of the dub."""
     plate = speaker.plate
     if config.torso == "field":
 
-        def field(row: int) -> tuple[FloatArray, FloatArray]:
+        def field(row: int) -> _Surroundings:
             torso = speaker.renderer.torso(replay.rotation[row], replay.translation_cm[row], plate)
-            return torso, torso
+            return _Surroundings(behind=torso, around=torso)
 
         return field
     recorded = stack.enter_context(FrameAccess(speaker.clean_clip))
-    return lambda row: (plate, _scaled(recorded.at(replay.positions[row]), speaker.size_px))
+    labels = stack.enter_context(FrameAccess(speaker.clip_labels, pixels="gray"))
+
+    def source(row: int) -> _Surroundings:
+        position = replay.positions[row]
+        around = _scaled(recorded.at(position), speaker.size_px)
+        return _Surroundings(behind=plate, around=around, labels=labels[round(float(position))])
+
+    return source
 
 
 def _frames(
@@ -280,16 +300,18 @@ def _frames(
     codes: FloatArray,
     replay: RecordingReplay,
     config: DubConfig,
-    surroundings: Callable[[int], tuple[FloatArray, FloatArray]],
+    surroundings: Callable[[int], _Surroundings],
     progress: Callable[[int, int, str], None],
 ) -> Iterator[tuple[Image, FloatArray]]:
     driven = list(zip(replay.rotation, replay.translation_cm, codes, replay.expression, strict=True))
     for row, head in enumerate(speaker.renderer.heads(driven)):
-        behind, around = surroundings(row)
+        seen = surroundings(row)
         if config.region == "lower_face":
             recorded_cm = speaker.track.mesh_cm[round(float(replay.positions[row]))]
             head = head.within(speaker.renderer.speaking(*driven[row], recorded_cm))
-        yield head.over(behind, around), head.region[..., 0]
+        if seen.labels is not None:
+            head = head.without(speaker.renderer.clothes(*driven[row], seen.labels))
+        yield head.over(seen.behind, seen.around), head.region[..., 0]
         progress(row + 1, len(codes), "dub")
 
 

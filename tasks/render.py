@@ -69,6 +69,7 @@ def run(stage: Stage) -> None:
             for frame in render_held_out(
                 renderer,
                 frames=dataset.frames,
+                labels=dataset.labels,
                 plate=dataset.plate,
                 rotation=dataset.track.rotation,
                 translation_cm=dataset.track.translation_cm,
@@ -96,7 +97,8 @@ def run(stage: Stage) -> None:
             "fps": f"{dataset.fps.numerator}/{dataset.fps.denominator}",
             "videos": {name: protocol for name, (_, protocol) in _VIDEOS.items()},
             "protocol": {
-                "head": "head field in the head region over the clean plate, ground truth outside it; poses, eyes and brows from tracking",
+                "head": "head field in the head region over the clean plate; ground truth outside it and on "
+                "clothes that the face does not reach; poses, eyes and brows from tracking",
                 "portrait": "head field inside the face oval of the posed model, with a soft edge, ground truth outside it",
                 "static_mouth": "as head, with the mean of the training frames' predicted lip codes",
                 "full": "head field over the torso field over the clean plate",

@@ -7,12 +7,13 @@ import pytest
 
 from talkhead_core.face.mesh_topology import FACE_OVAL, JAW, LEFT_EYE, LIPS, RIGHT_EYE
 from talkhead_core.metrics.regions import face_mask
-from talkhead_core.rendering.face_region import face_region, speaking_region
+from talkhead_core.rendering.face_region import clothes_region, face_region, speaking_region
 from talkhead_core.rendering.held_out import HeldOutFrame, render_held_out
 from talkhead_core.rendering.portrait_renderer import PortraitRenderer
+from talkhead_core.types import Label
 from tests.synthetic_portrait import synthetic_portrait
 from tests.test_head_shell import shell_of
-from tests.test_training import _model, trainer
+from tests.test_training import speaker_model, trainer
 
 _CHIN = 152
 
@@ -23,8 +24,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[HeldOutFrame]:
     run.train()
     dataset, (_, codes) = run.dataset, shell_of(run.dataset)
     frames = render_held_out(
-        PortraitRenderer(_model(run), dataset.track.camera(96)),
+        PortraitRenderer(speaker_model(run), dataset.track.camera(96)),
         frames=dataset.frames,
+        labels=dataset.labels,
         plate=dataset.plate,
         rotation=dataset.track.rotation,
         translation_cm=dataset.track.translation_cm,
@@ -64,8 +66,9 @@ def test_the_still_mouth_moves_with_the_head_alone(tmp_path: Path) -> None:
         rotation, translation = (np.repeat(part[held[:1]], len(dataset.frames), axis=0) for part in _pose(dataset))
         return list(
             render_held_out(
-                PortraitRenderer(_model(run), dataset.track.camera(96)),
+                PortraitRenderer(speaker_model(run), dataset.track.camera(96)),
                 frames=dataset.frames,
+                labels=dataset.labels,
                 plate=dataset.plate,
                 rotation=rotation,
                 translation_cm=translation,
@@ -114,3 +117,58 @@ def test_the_speaking_region_holds_both_chins_and_leaves_the_eyes_to_the_recordi
         weight = region[points[:, 1].clip(0, 255), points[:, 0].clip(0, 255)]
         assert weight[[*LIPS, _CHIN]].min() == 1.0
         assert weight[[*LEFT_EYE, *RIGHT_EYE]].max() == 0.0
+
+
+def test_clothes_stay_the_recordings_but_for_what_the_driven_face_reaches() -> None:
+    dataset = synthetic_portrait()
+    shell, codes = shell_of(dataset)
+    track, camera, frame = dataset.track, dataset.track.camera(256), 7
+    pose = (track.rotation[frame], track.translation_cm[frame])
+    chin = camera.project((shell.displaced(codes[frame]) @ pose[0].T + pose[1])[_CHIN][None])[0]
+    labels = np.full((256, 256), Label.HEAD, np.uint8)
+    labels[int(chin[1]) - 10 :] = Label.TORSO  # a collar that reaches over the chin
+
+    def kept(driven: np.ndarray) -> np.ndarray:
+        return clothes_region(shell, camera, *pose, driven, labels, 6.0)[..., 0]
+
+    region = kept(codes[frame])
+    assert region[labels != Label.TORSO].max() == 0.0
+    assert region[int(chin[1]) + 4, int(chin[0])] == 0.0, "as far as the soft edge of the face"
+    assert region[int(chin[1]) + 16 :].min() == 1.0 and 0 < region[int(chin[1]) + 10, int(chin[0])] < 1
+    wide = codes[frame] + np.array([6.0, 0.0], np.float32) * np.sign(_drop(shell, codes[frame]))
+    assert kept(wide)[int(chin[1]) + 12, int(chin[0])] < region[int(chin[1]) + 12, int(chin[0])], "a lower chin covers more of it"
+
+
+def _drop(shell, codes: np.ndarray) -> float:  # type: ignore[no-untyped-def]
+    """How far down one unit of the first code takes the chin, cm."""
+    lower, here = (shell.displaced(each)[_CHIN, 1] for each in (codes + np.array([1.0, 0.0], np.float32), codes))
+    return float(here - lower)
+
+
+def test_the_head_protocols_leave_clothes_to_the_recording(tmp_path: Path) -> None:
+    run = trainer(tmp_path, iterations=1)
+    dataset, (_, codes) = run.dataset, shell_of(run.dataset)
+
+    def render(labels: np.ndarray) -> HeldOutFrame:
+        [frame] = render_held_out(
+            PortraitRenderer(speaker_model(run), dataset.track.camera(96)),
+            frames=dataset.frames,
+            labels=labels,
+            plate=dataset.plate,
+            rotation=dataset.track.rotation,
+            translation_cm=dataset.track.translation_cm,
+            expression=dataset.track.expression,
+            lip_codes=codes,
+            held_out=dataset.held_out_ids[:1],
+            train=dataset.train_ids,
+        )
+        return frame
+
+    bare, dressed = render(dataset.labels), render(np.full_like(dataset.labels, Label.TORSO))
+    recorded = dataset.frames[bare.frame_id].astype(int)
+    worn = (dressed.region == 0) & (bare.region > 128)
+    assert worn.sum() > 100 and (dressed.region > 128).sum() > 1000
+    for name in ("head", "wrong_audio", "static_mouth", "retrieval"):
+        assert np.abs(getattr(dressed, name)[worn].astype(int) - recorded[worn]).max() <= 1, name
+    assert np.array_equal(dressed.full, bare.full), "where no recording plays, clothes are rendered"
+    assert np.array_equal(dressed.portrait, bare.portrait)

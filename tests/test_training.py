@@ -52,7 +52,7 @@ def test_the_head_field_learns_a_talking_face(tmp_path) -> None:
     run = trainer(tmp_path, iterations=300)
     history = run.train()
     assert history[-1]["psnr"] > history[0]["psnr"] + 4
-    dataset, model = run.dataset, _model(run)
+    dataset, model = run.dataset, speaker_model(run)
     renderer = PortraitRenderer(model, dataset.track.camera(96))
     plate = dataset.plate.astype(np.float32) / 255
     shell, codes = shell_of(dataset)
@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_a_number_is_rolled_back_and_then_reported(tmp_path) 
 def test_a_model_survives_the_disk(tmp_path) -> None:
     run = trainer(tmp_path / "checkpoints", iterations=5)
     run.train()
-    model = _model(run)
+    model = speaker_model(run)
     model.torso = TorsoField(TorsoFieldConfig(levels=4, finest_resolution=64, log2_entries=12))
     model.save(tmp_path / "model")
     loaded = SpeakerModel.load(tmp_path / "model")
@@ -268,7 +268,7 @@ def test_bad_training_parameters_are_refused() -> None:
         HeadTrainingConfig(iterations=0)
 
 
-def _model(run: HeadTrainer) -> SpeakerModel:
+def speaker_model(run: HeadTrainer) -> SpeakerModel:
     from talkhead_core.face.lip_codes import LipCodes
     from talkhead_core.face.upper_face_codes import UpperFaceCodes
 

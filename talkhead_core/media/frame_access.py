@@ -6,13 +6,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import av
 import cv2
 
 from talkhead_core.errors import FootageError
 from talkhead_core.media.container import open_video
-from talkhead_core.media.frame_pixels import rgb_pixels
+from talkhead_core.media.frame_pixels import gray_pixels, rgb_pixels
 from talkhead_core.types import Image
 
 __all__ = ["FrameAccess"]
@@ -24,11 +25,13 @@ class FrameAccess:
     Args:
         path: a video that a stage wrote: constant rate, a key frame at least every second.
         kept_frames: how many; more than lie between two key frames, or going backwards decodes everything anew.
+        pixels: ``rgb``, or ``gray`` for a video of masks or labels, whose frames are ``[H, W]``.
     """
 
-    def __init__(self, path: str | Path, kept_frames: int = 96) -> None:
+    def __init__(self, path: str | Path, kept_frames: int = 96, pixels: Literal["rgb", "gray"] = "rgb") -> None:
         self._path = path
         self._kept_frames = kept_frames
+        self._pixels = rgb_pixels if pixels == "rgb" else gray_pixels
         self._container = open_video(path)
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
@@ -41,7 +44,7 @@ class FrameAccess:
         self._decoder: Iterator[av.VideoFrame] = iter(())
 
     def __getitem__(self, frame_id: int) -> Image:
-        """RGB ``[H, W, 3]`` uint8 of one frame.
+        """``[H, W, 3]`` (or ``[H, W]``) uint8 of one frame.
 
         Raises:
             FootageError: the video has no such frame.
@@ -75,7 +78,7 @@ class FrameAccess:
             assert frame.pts is not None
             index = round(float((frame.pts - self._start) / self._ticks))
             self._next = index + 1
-            self._kept[index] = rgb_pixels(frame)
+            self._kept[index] = self._pixels(frame)
             while len(self._kept) > self._kept_frames:
                 self._kept.popitem(last=False)
             if index >= frame_id:

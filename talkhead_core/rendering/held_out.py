@@ -46,6 +46,7 @@ def render_held_out(
     renderer: PortraitRenderer,
     *,
     frames: np.ndarray,
+    labels: np.ndarray,
     plate: Image,
     rotation: FloatArray,
     translation_cm: FloatArray,
@@ -59,7 +60,9 @@ def render_held_out(
 
     Args:
         renderer: of the trained speaker, at the frames' size.
-        frames: ``[N, size, size, 3]`` uint8, the clip; outside the head region of protocol ``head`` it is what is seen.
+        frames: ``[N, size, size, 3]`` uint8, the clip; outside the head region of protocol ``head``, and where it shows clothes that the
+            driven face does not reach, it is what is seen.
+        labels: ``[N, size, size]`` uint8, its labels.
         plate: ``[size, size, 3]`` uint8, the clean background.
         rotation: ``[N, 3, 3]`` from tracking.
         translation_cm: ``[N, 3]``.
@@ -75,9 +78,15 @@ def render_held_out(
     for count, frame in enumerate(held_out):
         pose = rotation[frame], translation_cm[frame]
         around = frames[frame].astype(np.float32) / 255
-        right = renderer.head(*pose, lip_codes[frame], expression[frame])
-        other = renderer.head(*pose, lip_codes[wrong[count]], expression[frame])
-        unmoved = renderer.head(*pose, still, expression[frame])
+        whole = renderer.head(*pose, lip_codes[frame], expression[frame])
+        right, other, unmoved = (
+            layer.without(renderer.clothes(*pose, codes, expression[frame], labels[frame]))
+            for layer, codes in (
+                (whole, lip_codes[frame]),
+                (renderer.head(*pose, lip_codes[wrong[count]], expression[frame]), lip_codes[wrong[count]]),
+                (renderer.head(*pose, still, expression[frame]), still),
+            )
+        )
         face = renderer.face(*pose, lip_codes[frame], expression[frame])
         nearest = frames[nearest_pose(rotation, translation_cm, int(frame), train)].astype(np.float32) / 255
         retrieval = right.region * nearest + (1 - right.region) * around
@@ -87,8 +96,8 @@ def render_held_out(
             wrong_audio=other.over(behind, around),
             static_mouth=unmoved.over(behind, around),
             retrieval=np.clip(retrieval * 255 + 0.5, 0, 255).astype(np.uint8),
-            portrait=right.within(face).over(behind, around),
-            full=right.over(renderer.torso(*pose, behind)),
+            portrait=whole.within(face).over(behind, around),
+            full=whole.over(renderer.torso(*pose, behind)),
             region=np.rint(right.region[..., 0] * 255).astype(np.uint8),
         )
         progress(count + 1, len(held_out), "held-out frames")

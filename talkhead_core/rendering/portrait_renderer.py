@@ -9,11 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead_core.rendering.face_region import face_region, speaking_region
+from talkhead_core.rendering.face_region import clothes_region, face_region, speaking_region
 from talkhead_core.rendering.shell_cache import ShellCache
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.rendering.talking_head import mixed_precision
@@ -63,6 +64,10 @@ class HeadLayer:
         """The same layer, shown only where ``region`` ``[size, size, 1]`` in [0, 1] allows it."""
         return dataclasses.replace(self, weight=self.weight * torch.from_numpy(region).to(self.weight.device))
 
+    def without(self, region: FloatArray) -> HeadLayer:
+        """The same layer, hidden where ``region`` ``[size, size, 1]`` in [0, 1] is."""
+        return self.within(np.float32(1.0) - region)
+
     def _on_device(self, image: FloatArray | Image) -> Tensor:
         moved = torch.from_numpy(np.ascontiguousarray(image)).to(self.colour.device)
         return moved.float().div_(255.0) if image.dtype == np.uint8 else moved.float()
@@ -95,10 +100,12 @@ class PortraitRenderer:
         camera: of the output; its size is the size of the frames.
         samples: samples a ray.
         feather: width of the region's soft edge, as a part of the frame's side.
+        ahead: how many frames' shells :meth:`heads` places ahead of the one it draws; None: as many as pay, which is none on a processor.
     """
 
-    def __init__(self, model: SpeakerModel, camera: Camera, *, samples: int = 3, feather: float = 0.02) -> None:
+    def __init__(self, model: SpeakerModel, camera: Camera, *, samples: int = 3, feather: float = 0.02, ahead: int | None = None) -> None:
         self.model, self.camera, self.samples, self.feather = model, camera, samples, feather
+        self.ahead = ahead if ahead is not None else 0 if model.head.device.type == "cpu" else _FRAMES_AHEAD
 
     def head(self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray) -> HeadLayer:
         """The head under one pose ``[3, 3]``, ``[3]``, lip codes ``[L]`` and expression ``[E]``."""
@@ -107,19 +114,19 @@ class PortraitRenderer:
     def heads(self, driven: Iterable[Driven]) -> Iterator[HeadLayer]:
         """:meth:`head` for one frame's arguments after the other.
 
-        While a GPU draws a frame, the processor already places the shell of the next.
+        While a GPU draws a frame, the processor already places the shells of the next.
         """
-        if self.model.head.device.type == "cpu":
+        if not self.ahead:
             yield from (self._drawn(self._placed(each)) for each in driven)
             return
         with ThreadPoolExecutor(max_workers=1) as pool:
-            ahead: deque[Future[_PlacedHead]] = deque()
+            placed: deque[Future[_PlacedHead]] = deque()
             for each in driven:
-                ahead.append(pool.submit(self._placed, each))
-                if len(ahead) > _FRAMES_AHEAD:
-                    yield self._drawn(ahead.popleft().result())
-            while ahead:
-                yield self._drawn(ahead.popleft().result())
+                placed.append(pool.submit(self._placed, each))
+                if len(placed) > self.ahead:
+                    yield self._drawn(placed.popleft().result())
+            while placed:
+                yield self._drawn(placed.popleft().result())
 
     def _placed(self, driven: Driven) -> _PlacedHead:
         """Where a frame's head is: the part of the work that is the processor's."""
@@ -157,6 +164,16 @@ class PortraitRenderer:
         codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
         feather_px = 2 * self.feather * self.camera.width  # the edge crosses skin
         return speaking_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, recorded_cm, feather_px)
+
+    def clothes(
+        self, rotation: FloatArray, translation_cm: FloatArray, lip_codes: FloatArray, expression: FloatArray, labels: np.ndarray
+    ) -> FloatArray:
+        """Weight ``[size, size, 1]`` in [0, 1] of the clothes in a recorded frame, whose labels are ``[height, width]``, that stay as they
+        are, for :meth:`HeadLayer.without`."""
+        codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
+        size = self.camera.width
+        scaled = labels if labels.shape[0] == size else cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
+        return clothes_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, scaled, self.feather * size)
 
     @torch.no_grad()
     def torso(self, rotation: FloatArray, translation_cm: FloatArray, plate: FloatArray) -> FloatArray:
