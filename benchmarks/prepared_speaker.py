@@ -40,12 +40,10 @@ class PreparedSpeaker:
         return initial_model(self.dataset, self.features, self.config, stage)
 
 
-def profile_config(profile: str, size_px: int | None = None, configuration: str = "talkhead") -> TrainCoarseConfig:
-    """The section ``train_coarse`` of the repository's params.yaml under a profile and a configuration; few lip iterations, which are
-    not measured."""
+def profile_config(profile: str, size_px: int | None = None) -> TrainCoarseConfig:
+    """The section ``train_coarse`` of the repository's params.yaml under a profile; few lip iterations, which are not measured."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    chosen = [params["profiles"][profile].get("train_coarse"), params["configs"][configuration].get("train_coarse")]
-    values = merged(params["train_coarse"], *chosen, {"lips": {"iterations": 5}})
+    values = merged(params["train_coarse"], params["profiles"][profile].get("train_coarse"), {"lips": {"iterations": 5}})
     if size_px:
         values["size_px"] = size_px
     return from_mapping(TrainCoarseConfig, values, where="train_coarse")

@@ -300,10 +300,9 @@ def main() -> None:
             str(seconds): [pool.submit(detection, v, smallest, seconds, HARDEST, most) for v in arguments.held_out]
             for seconds in ([] if alone else arguments.seconds)
         }
-        with tempfile.TemporaryDirectory() as name:
-            costs = {key: row for speaker in arguments.rendered for key, row in cost(speaker, Path(name)).items()}
         if not alone:
-            results["cost"] = costs
+            with tempfile.TemporaryDirectory() as name:
+                results["cost"] = {key: row for speaker in arguments.rendered for key, row in cost(speaker, Path(name)).items()}
             results["marked"] = {group: {size: rows(found) for size, found in by_size.items()} for group, by_size in by_attack.items()}
             results["lengths"] = {seconds: rows(found) for seconds, found in by_length.items()}
         results["unmarked"] = {group: false_alarms([s for one in found for s in one.result()]) for group, found in unmarked.items()}

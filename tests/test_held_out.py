@@ -129,7 +129,7 @@ def test_clothes_stay_the_recordings_but_for_what_the_driven_face_reaches() -> N
     labels[int(chin[1]) - 10 :] = Label.TORSO  # a collar that reaches over the chin
 
     def kept(driven: np.ndarray) -> np.ndarray:
-        return clothes_region(shell, camera, *pose, driven, labels, 6.0)[..., 0]
+        return clothes_region(labels, face_region(shell, camera, *pose, driven, 6.0), 6.0)[..., 0]
 
     region = kept(codes[frame])
     assert region[labels != Label.TORSO].max() == 0.0

@@ -65,31 +65,18 @@ def speaking_region(
     return _soft_hull(np.concatenate([pixels, pixels + _BELOW_THE_CHIN * (chin - nose)]), camera, feather_px)
 
 
-def clothes_region(
-    shell: HeadShell,
-    camera: Camera,
-    rotation: FloatArray,
-    translation_cm: FloatArray,
-    codes: FloatArray,
-    labels: np.ndarray,
-    feather_px: float,
-) -> FloatArray:
+def clothes_region(labels: np.ndarray, face: FloatArray, feather_px: float) -> FloatArray:
     """Weight ``[height, width, 1]`` in [0, 1] of the recorded clothes that a head which is rendered over them leaves as they are.
 
     A head region reaches below the chin, where collar and lapels lie that do not turn with the head. They stay the recording's, but
     for the place that the driven face takes.
 
     Args:
-        shell: of the speaker.
-        camera: of the frame.
-        rotation: ``[3, 3]`` head to camera.
-        translation_cm: ``[3]``.
-        codes: the shell's codes of the frame.
         labels: ``[height, width]`` of :class:`talkhead_core.types.Label`, of the recorded frame that plays around.
+        face: ``[height, width, 1]``, the :func:`face_region` as driven.
         feather_px: how far from the driven face clothes begin, and how wide their soft edge is, inside them.
     """
-    oval = _projected(shell.displaced(codes)[list(FACE_OVAL)], camera, rotation, translation_cm)
-    clothes = (labels == Label.TORSO) & ~grown(_hull(oval, camera) > 0, feather_px)
+    clothes = (labels == Label.TORSO) & ~grown(face[..., 0] > 0, feather_px)
     return _soft(clothes.astype(np.uint8), feather_px)
 
 
@@ -98,15 +85,11 @@ def _projected(points_cm: FloatArray, camera: Camera, rotation: FloatArray, tran
 
 
 def _soft_hull(pixels: FloatArray, camera: Camera, feather_px: float) -> FloatArray:
-    return _soft(_hull(pixels, camera), feather_px)
-
-
-def _hull(pixels: FloatArray, camera: Camera) -> np.ndarray:
     # pixel centres lie at .5 in our convention and at integers in OpenCV's
     corners = np.round((pixels - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     mask = np.zeros((camera.height, camera.width), np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(corners), (1,), shift=_SUBPIXEL_BITS)
-    return mask
+    return _soft(mask, feather_px)
 
 
 def _soft(mask: np.ndarray, feather_px: float) -> FloatArray:

@@ -78,14 +78,11 @@ def render_held_out(
     for count, frame in enumerate(held_out):
         pose = rotation[frame], translation_cm[frame]
         around = frames[frame].astype(np.float32) / 255
-        whole = renderer.head(*pose, lip_codes[frame], expression[frame])
+        speech = (lip_codes[frame], lip_codes[wrong[count]], still)
+        whole = [renderer.head(*pose, codes, expression[frame]) for codes in speech]
         right, other, unmoved = (
             layer.without(renderer.clothes(*pose, codes, expression[frame], labels[frame]))
-            for layer, codes in (
-                (whole, lip_codes[frame]),
-                (renderer.head(*pose, lip_codes[wrong[count]], expression[frame]), lip_codes[wrong[count]]),
-                (renderer.head(*pose, still, expression[frame]), still),
-            )
+            for layer, codes in zip(whole, speech, strict=True)
         )
         face = renderer.face(*pose, lip_codes[frame], expression[frame])
         nearest = frames[nearest_pose(rotation, translation_cm, int(frame), train)].astype(np.float32) / 255
@@ -96,8 +93,8 @@ def render_held_out(
             wrong_audio=other.over(behind, around),
             static_mouth=unmoved.over(behind, around),
             retrieval=np.clip(retrieval * 255 + 0.5, 0, 255).astype(np.uint8),
-            portrait=whole.within(face).over(behind, around),
-            full=whole.over(renderer.torso(*pose, behind)),
+            portrait=whole[0].within(face).over(behind, around),
+            full=whole[0].over(renderer.torso(*pose, behind)),
             region=np.rint(right.region[..., 0] * 255).astype(np.uint8),
         )
         progress(count + 1, len(held_out), "held-out frames")

@@ -170,10 +170,9 @@ class PortraitRenderer:
     ) -> FloatArray:
         """Weight ``[size, size, 1]`` in [0, 1] of the clothes in a recorded frame, whose labels are ``[height, width]``, that stay as they
         are, for :meth:`HeadLayer.without`."""
-        codes = self.model.shell_codes(lip_codes[None], expression[None])[0]
         size = self.camera.width
         scaled = labels if labels.shape[0] == size else cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
-        return clothes_region(self.model.head.shell, self.camera, rotation, translation_cm, codes, scaled, self.feather * size)
+        return clothes_region(scaled, self.face(rotation, translation_cm, lip_codes, expression), self.feather * size)
 
     @torch.no_grad()
     def torso(self, rotation: FloatArray, translation_cm: FloatArray, plate: FloatArray) -> FloatArray:

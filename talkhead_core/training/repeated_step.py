@@ -18,7 +18,7 @@ _RUNS_BEFORE_RECORDING = 3
 
 
 class RepeatedStep:
-    """Calls ``work``; once :meth:`record` was asked for, by replaying a CUDA graph of it.
+    """Calls ``work``; where it is ``recorded``, by replaying a CUDA graph of it.
 
     Args:
         work: from a tensor, always of one shape, to named scalars. It may draw numbers from ``generator`` and change tensors in
