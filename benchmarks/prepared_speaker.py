@@ -16,7 +16,7 @@ from talkhead_core.artifacts import read_arrays, write_arrays
 from talkhead_core.parameters import from_mapping, merged
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.portrait_dataset import HeadTrack, PortraitDataset
-from tasks.speaker_data import load_dataset, load_features
+from tasks.speaker_data import load_channel_groups, load_dataset, load_features
 from tasks.stage import Stage
 from tasks.train_coarse import TrainCoarseConfig, initial_model
 
@@ -33,11 +33,12 @@ class PreparedSpeaker:
     dataset: PortraitDataset
     features: np.ndarray
     config: TrainCoarseConfig
+    channel_groups: tuple[int, ...] = ()
 
     def model(self) -> SpeakerModel:
         """A model with an untrained head; always the same."""
         stage = Stage(name="train_coarse", speaker="benchmark", root=Path())
-        return initial_model(self.dataset, self.features, self.config, stage)
+        return initial_model(self.dataset, self.features, self.config, stage, self.channel_groups)
 
 
 def profile_config(profile: str, size_px: int | None = None) -> TrainCoarseConfig:
@@ -54,8 +55,8 @@ def load_speaker(source: Path, speaker: str, config: TrainCoarseConfig) -> Prepa
     if source.is_dir():
         stage = Stage(name="train_coarse", speaker=speaker, root=source)
         dataset = load_dataset(stage, config.size_px)
-        features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
-        return PreparedSpeaker(dataset, features, config)
+        speech = stage.inputs("speech_features") / "features.safetensors"
+        return PreparedSpeaker(dataset, load_features(speech, len(dataset.frames)), config, load_channel_groups(speech))
     arrays = read_arrays(source)
     track = HeadTrack(focal_px=float(arrays["focal_px"][0]), clip_px=int(arrays["clip_px"][0]), **{name: arrays[name] for name in _TRACK})
     size = (config.size_px, config.size_px)
@@ -63,7 +64,7 @@ def load_speaker(source: Path, speaker: str, config: TrainCoarseConfig) -> Prepa
     labels = [cv2.resize(image, size, interpolation=cv2.INTER_NEAREST) for image in _unpacked(arrays, "label", cv2.IMREAD_GRAYSCALE)]
     plate = cv2.resize(next(iter(_unpacked(arrays, "plate", cv2.IMREAD_COLOR))), size, interpolation=cv2.INTER_AREA)
     dataset = PortraitDataset(frames=np.stack(frames), labels=np.stack(labels), plate=plate, track=track, fps=Fraction(25))
-    return PreparedSpeaker(dataset, arrays["features"], config)
+    return PreparedSpeaker(dataset, arrays["features"], config, tuple(arrays["channel_groups"].tolist()))
 
 
 def _pack(source: Path, speaker: str, target: Path, quality: int) -> None:
@@ -71,6 +72,7 @@ def _pack(source: Path, speaker: str, target: Path, quality: int) -> None:
     prepared = load_speaker(source, speaker, profile_config("full"))
     dataset, track = prepared.dataset, prepared.dataset.track
     arrays = {name: getattr(track, name) for name in _TRACK} | {"features": prepared.features}
+    arrays["channel_groups"] = np.asarray(prepared.channel_groups, dtype=np.int64)
     arrays |= {"focal_px": np.array([track.focal_px]), "clip_px": np.array([track.clip_px])}
     arrays |= _packed("frame", [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for frame in dataset.frames])
     arrays |= _packed("label", [cv2.imencode(".png", label)[1] for label in dataset.labels])

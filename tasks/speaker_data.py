@@ -15,7 +15,7 @@ from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.types import FloatArray, FrameRows
 from tasks.stage import Stage
 
-__all__ = ["load_dataset", "load_features", "spoken_codes", "write_history"]
+__all__ = ["load_channel_groups", "load_dataset", "load_features", "spoken_codes", "write_history"]
 
 
 def load_dataset(stage: Stage, size_px: int, *, clean: bool = False) -> PortraitDataset:
@@ -41,6 +41,11 @@ def load_features(path: Path, frames: int) -> np.ndarray:
     if missing:
         raise InputError(f"{path}: no speech features for frame {missing[0]}; rerun speech_features")
     return arrays["features"][[row_of[frame] for frame in range(frames)]]
+
+
+def load_channel_groups(path: Path) -> tuple[int, ...]:
+    """Channels of each of the speech features that were joined in the file ``path``; none where it does not say."""
+    return tuple(int(channels) for channels in read_arrays(path).get("channel_groups", ()))
 
 
 def spoken_codes(model: SpeakerModel, features: FrameRows) -> FloatArray:

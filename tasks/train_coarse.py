@@ -29,7 +29,7 @@ from talkhead_core.training.region_aware_losses import RegionAwareLossConfig
 from talkhead_core.training.region_aware_training import RegionAwareTrainer
 from talkhead_core.training.resumable_training import ResumableTrainer
 from talkhead_core.types import Label
-from tasks.speaker_data import load_dataset, load_features, write_history
+from tasks.speaker_data import load_channel_groups, load_dataset, load_features, write_history
 from tasks.stage import Stage, main
 from tasks.torchrun import is_first_process, training_device
 
@@ -70,12 +70,15 @@ def run(stage: Stage) -> None:
     """Read the prepared speaker, train, write ``model.safetensors``, ``model.json`` and ``history.parquet``."""
     config = stage.section(TrainCoarseConfig)
     dataset = load_dataset(stage, config.size_px)
-    features = load_features(stage.inputs("speech_features") / "features.safetensors", len(dataset.frames))
-    model = initial_model(dataset, features, config, stage)
+    speech = stage.inputs("speech_features") / "features.safetensors"
+    features = load_features(speech, len(dataset.frames))
+    model = initial_model(dataset, features, config, stage, load_channel_groups(speech))
     train_head(stage, model, dataset, config.head, training_device(config.device), config.losses, config.poses)
 
 
-def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage) -> SpeakerModel:
+def initial_model(
+    dataset: PortraitDataset, features: np.ndarray, config: TrainCoarseConfig, stage: Stage, channel_groups: tuple[int, ...]
+) -> SpeakerModel:
     """A model with an untrained head, and with trained lips where lip codes drive it."""
     track, train = dataset.track, dataset.train_ids
     lip_codes = LipCodes.fit(track.mesh_cm[train], track.shape_cm, config.lips.codes or lip_codes_for(len(train)))
@@ -84,7 +87,7 @@ def initial_model(dataset: PortraitDataset, features: np.ndarray, config: TrainC
     encoder = None
     if config.architecture == "shell":
         encoder = train_lip_encoder(
-            features, codes, train, config.lips, stage.progress, lambda part: lip_codes.opening_cm(part, track.shape_cm)
+            features, codes, train, config.lips, stage.progress, lambda part: lip_codes.opening_cm(part, track.shape_cm), channel_groups
         )
     looked_at = train[:: max(1, len(train) // 40)]
     reach = measured_reach(

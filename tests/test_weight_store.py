@@ -22,7 +22,7 @@ from talkhead_core.motion.optical_flow import OPTICAL_FLOWS
 from talkhead_core.segmentation.segmenter import SEGMENTERS
 from talkhead_core.weights.catalogue import _SETS, CATALOGUE, WeightFile, WeightSet
 from talkhead_core.weights.store import Origin, StoredFile, pull, stored_files, verify, weight_set
-from talkhead_core.weights.usage import check_commercial, sets_in_use
+from talkhead_core.weights.usage import bundled_in_use, check_commercial, sets_in_use
 
 CONTENT = bytes(range(256)) * 9000  # more than one block
 ASKED: list[str] = []
@@ -143,6 +143,13 @@ def test_what_may_not_be_used_commercially_is_refused_by_name() -> None:
     check_commercial(parameters)
     with pytest.raises(ParameterError, match=r"speech_features\.method is 'ave'.*CC BY-NC"):
         check_commercial({**parameters, "speech_features": {"method": "ave"}})
+    with pytest.raises(ParameterError, match=r"speech_features\.method is 'ave'.*CC BY-NC"):
+        check_commercial({**parameters, "speech_features": {"method": "log_mel+ave"}})
+
+
+def test_weights_inside_packages_are_listed_where_they_are_used() -> None:
+    assert len(bundled_in_use({"speech_features": {"method": "log_mel"}})) == 1
+    assert "speech embedding" in bundled_in_use({"speech_features": {"method": "log_mel+speech_embedding"}})[1].what
 
 
 def test_every_choice_in_the_catalogue_is_a_back_end() -> None:

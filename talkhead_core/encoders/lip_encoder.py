@@ -1,8 +1,8 @@
 """From windows of speech features to lip codes.
 
 Trained end to end from pixels, a field learns nothing from the audio for a long time; trained against lip codes of the tracked
-mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and a kernel readout vote; the readout
-and every other network are given, beside the speech features, what the phonetic encoder hears in them.
+mesh, an encoder of this size learns within seconds. Networks of RAE-NeRF's residual blocks and a kernel readout vote. All are given
+groups of channels: the log-mel bands, what the phonetic encoder hears in them, and further speech features.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ class LipEncoderConfig:
     Args:
         window: columns of a frame's speech features.
         channels: channels of a column.
+        feature_groups: channels of each of the speech features that were joined to them; all are one where empty.
         lip_codes: codes to predict.
         dropout: of the window's embedding, in training.
-        members: networks that vote; every other one is not given what the phonetic encoder hears, so that they err differently.
+        members: networks that vote; every other one is not given the last of the groups, so that they err differently.
         kernel_share: of the kernel readout in the vote; 0 leaves it out.
-        kernel: sizes of the kernel readout; its groups of channels are the speech features and the two things the phonetic encoder says.
-        phonetic: sizes of the phonetic encoder; None for features that are not log-mel bands.
+        kernel: sizes of the kernel readout.
+        phonetic: sizes of the phonetic encoder, which hears the first of the features; None where that is not log-mel bands.
     """
 
     window: int = 24
     channels: int = 80
+    feature_groups: tuple[int, ...] = ()
     lip_codes: int = 8
     dropout: float = 0.3
     members: int = 4
@@ -45,22 +47,30 @@ class LipEncoderConfig:
     phonetic: PhoneticEncoderConfig | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "feature_groups", tuple(self.feature_groups) or (self.channels,))
+        require(sum(self.feature_groups) == self.channels, f"feature_groups {self.feature_groups} are not the {self.channels} channels")
         require(self.window >= 8, f"window must be at least 8 columns, not {self.window}")
         require(0.0 <= self.dropout < 1.0, f"dropout must be in [0, 1), not {self.dropout}")
         require(1 <= self.members <= 16, f"members must be 1 to 16, not {self.members}")
         require(0.0 <= self.kernel_share <= 1.0, f"kernel_share must be in [0, 1], not {self.kernel_share}")
-        phonetic_fits = self.phonetic is None or self.phonetic.channels == self.channels
-        require(phonetic_fits, f"the phonetic encoder hears log-mel bands, not features of {self.channels} channels")
+        phonetic_fits = self.phonetic is None or self.phonetic.channels == self.feature_groups[0]
+        require(phonetic_fits, f"the phonetic encoder hears log-mel bands, not features of {self.feature_groups[0]} channels")
+
+    @property
+    def network_groups(self) -> tuple[int, ...]:
+        """Channels of each group that the networks see: the first features', the phonetic encoder's embedding, the further features'."""
+        first, *further = self.feature_groups
+        return (first, *([self.phonetic.embedding] if self.phonetic else []), *further)
 
     @property
     def network_channels(self) -> int:
-        """Channels that the networks see: the features', and the phonetic encoder's embedding."""
-        return self.channels + (self.phonetic.embedding if self.phonetic else 0)
+        """Channels that the networks see."""
+        return sum(self.network_groups)
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Channels of each group that the kernel readout sees: the features', the embedding's, and those that it was made from."""
-        return (self.channels, self.phonetic.embedding, self.phonetic.hidden) if self.phonetic else (self.channels,)
+        """Channels of each group that the kernel readout sees: the networks', and those that the phonetic embedding was made from."""
+        return (*self.network_groups, *([self.phonetic.hidden] if self.phonetic else []))
 
 
 class LipNetwork(nn.Module):
@@ -121,14 +131,16 @@ class LipEncoder(nn.Module):
 
     def untrained_network(self, member: int) -> LipNetwork:
         """A network like the one in place ``member``."""
-        return LipNetwork(self.config, self.config.channels if member % 2 else self.config.network_channels)
+        groups = self.config.network_groups
+        return LipNetwork(self.config, sum(groups[:-1] if member % 2 and len(groups) > 1 else groups))
 
     def inputs(self, features: Tensor) -> Tensor:
         """The features and what is heard in them: ``[..., window, channels]`` to ``[..., window, sum of groups]``."""
         if self.phonetic is None:
             return features
-        embedding, hidden = (part.view(*features.shape[:-1], -1) for part in self.phonetic.hear(features.flatten(0, -3)))
-        return torch.cat([features, (embedding - self.heard_mean) / self.heard_std, hidden], dim=-1)
+        bands, further = features.tensor_split([self.config.feature_groups[0]], dim=-1)
+        embedding, hidden = (part.view(*features.shape[:-1], -1) for part in self.phonetic.hear(bands.flatten(0, -3)))
+        return torch.cat([bands, (embedding - self.heard_mean) / self.heard_std, further, hidden], dim=-1)
 
     def vote(self, networks: Tensor, kernel: Tensor) -> Tensor:
         """Codes that the networks and the kernel readout gave, as one."""

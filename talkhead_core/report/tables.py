@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from talkhead_core.metrics.protocol import PROTOCOLS
-from talkhead_core.weights.usage import BUNDLED, sets_in_use
+from talkhead_core.weights.usage import bundled_in_use, sets_in_use
 
 __all__ = [
     "COLUMNS",
@@ -168,7 +168,7 @@ def weights_table(parameters: Mapping[str, Mapping[str, Any]]) -> Table:
         parameters: section -> the speaker's resolved parameters.
     """
     used = [[each.name, each.licence, "yes" if each.commercial else "no"] for each in sets_in_use(parameters)]
-    bundled = [[what, licence, "yes" if commercial else "no"] for what, licence, commercial in BUNDLED]
+    bundled = [[each.what, each.licence, "yes" if each.commercial else "no"] for each in bundled_in_use(parameters)]
     own = ["the speaker's own model, trained here", "the speaker's consent", "as consented"]
     return Table(caption="Weights that touched the output", head=["Weights", "Licence", "Commercial use"], rows=[own, *bundled, *used])
 

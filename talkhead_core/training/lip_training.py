@@ -44,7 +44,7 @@ class LipTrainingConfig:
         tilt_std: noise a channel, constant over a clip: another microphone.
         gain_std: noise constant over channels and a clip: another loudness.
         masked_channels: widest band of channels silenced in a clip (SpecAugment).
-        phonetic: let the phonetic encoder listen too; only where the features are log-mel bands.
+        phonetic: let the phonetic encoder listen too; only where the first of the features are log-mel bands.
         kernel_share: of the kernel readout in the vote; 0 leaves it out.
         kernel: how that readout is fitted.
         seed: of initial weights and draws.
@@ -86,6 +86,7 @@ def train_lip_encoder(
     config: LipTrainingConfig,
     progress: Progress = silent,
     opening_cm: Callable[[FloatArray], FloatArray] | None = None,
+    channel_groups: tuple[int, ...] = (),
 ) -> LipEncoder:
     """Train the networks and the kernel readout, and stretch the opening by what frames not learned from showed.
 
@@ -96,9 +97,10 @@ def train_lip_encoder(
         config: how.
         progress: listener.
         opening_cm: mouth opening ``[frames]`` of lip codes ``[frames, codes]``, for ``opening_spread``; the first code when None.
+        channel_groups: channels of each of the features that were joined to ``features``; one where empty.
     """
     torch.manual_seed(config.seed)
-    encoder = _untrained(features, lip_codes.shape[1], train_ids, config)
+    encoder = _untrained(features, channel_groups, lip_codes.shape[1], train_ids, config)
     regression = _regression(encoder, features, train_ids, config) if config.kernel_share else None
     inputs = _inputs(encoder, features)
     end, networks = int(train_ids.max()) + 1, config.members + (config.folds if config.folds > 1 else 0)
@@ -128,13 +130,15 @@ def train_lip_encoder(
     return encoder.eval()
 
 
-def _untrained(features: FloatArray, codes: int, train_ids: np.ndarray, config: LipTrainingConfig) -> LipEncoder:
+def _untrained(features: FloatArray, groups: tuple[int, ...], codes: int, train_ids: np.ndarray, config: LipTrainingConfig) -> LipEncoder:
     """An encoder whose phonetic part, if it has one, is trained and scaled to the speaker."""
     _, window, channels = features.shape
-    phonetic = PhoneticEncoder.trained() if config.phonetic and channels == PhoneticEncoderConfig.channels else None
+    groups = groups or (channels,)
+    phonetic = PhoneticEncoder.trained() if config.phonetic and groups[0] == PhoneticEncoderConfig.channels else None
     sizes = LipEncoderConfig(
         window=window,
         channels=channels,
+        feature_groups=groups,
         lip_codes=codes,
         members=config.members,
         kernel_share=config.kernel_share,
@@ -143,7 +147,8 @@ def _untrained(features: FloatArray, codes: int, train_ids: np.ndarray, config: 
     encoder = LipEncoder(dataclasses.replace(sizes, kernel=KernelReadoutConfig(groups=sizes.groups)))
     if phonetic is not None:
         encoder.phonetic = phonetic
-        heard = _inputs(encoder, features[train_ids])[..., channels:].reshape(-1, phonetic.config.embedding)
+        heard = _inputs(encoder, features[train_ids])[..., groups[0] : groups[0] + phonetic.config.embedding]
+        heard = heard.reshape(-1, phonetic.config.embedding)
         encoder.heard_mean.copy_(torch.from_numpy(heard.mean(axis=0)))
         encoder.heard_std.copy_(torch.from_numpy(heard.std(axis=0) + 1e-4))
     return encoder

@@ -8,7 +8,7 @@ from talkhead_core.audio.features.normalisation import (
     normalise,
     normalise_to,
 )
-from talkhead_core.audio.features.speech_features import FEATURES, SpeechFeatures, SpeechFeaturesConfig, create_features
+from talkhead_core.audio.features.speech_features import FEATURES, SpeechFeatures, SpeechFeaturesConfig, channel_groups, create_features
 
 __all__ = [
     "FEATURES",
@@ -17,6 +17,7 @@ __all__ = [
     "SpeechFeatures",
     "SpeechFeaturesConfig",
     "TrainingStatistics",
+    "channel_groups",
     "channel_statistics",
     "create_features",
     "driving_features",
