@@ -21,11 +21,9 @@ import pandas as pd
 from benchmarks.document_section import write_section
 from benchmarks.machine import describe_machine
 from benchmarks.noisy_speech import noises_in, with_noise
-from talkhead_core.artifacts import read_arrays, read_json, write_json
+from talkhead_core.artifacts import read_json, write_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
-from talkhead_core.audio.features import SpeechFeaturesConfig, create_features
 from talkhead_core.audio.features.driving_features import driving_features
-from talkhead_core.audio.features.normalisation import TrainingStatistics
 from talkhead_core.media.audio_file import read_audio
 from talkhead_core.metrics.landmark_scores import landmark_columns
 from talkhead_core.metrics.lip_sync import LMD_SIZE_PX
@@ -35,7 +33,7 @@ from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.types import FloatArray, Image
 from tasks.evaluate import found_landmarks
-from tasks.speaker_data import load_dataset, spoken_codes
+from tasks.speaker_data import driving_speech, load_dataset, spoken_codes
 from tasks.stage import Stage
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -68,9 +66,7 @@ class _Speaker:
     def scores(self, audio: FloatArray) -> dict[str, Any]:
         """LMD and mouth opening of the held-out frames when ``audio``, of the whole clip, drives them."""
         dataset, track = self.dataset, self.dataset.track
-        extractor = create_features(self.stage.section(SpeechFeaturesConfig, "speech_features"))
-        training = TrainingStatistics.from_arrays(read_arrays(self.stage.inputs("speech_features") / "features.safetensors"))
-        features = driving_features(audio, dataset.fps, len(dataset.frames), extractor, training)
+        features = driving_features(audio, dataset.fps, len(dataset.frames), *driving_speech(self.stage))
         codes = spoken_codes(self.model, features)
         expression = self.model.expression(track.mesh_cm, track.shape_cm, track.expression)
         behind = dataset.plate.astype(np.float32) / 255

@@ -16,9 +16,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from talkhead_core.artifacts import read_arrays, read_json
+from talkhead_core.artifacts import read_json
 from talkhead_core.audio.denoise import DenoiseConfig, denoise
-from talkhead_core.audio.features import DrivingFeatures, SpeechFeaturesConfig, TrainingStatistics, create_features
+from talkhead_core.audio.features import DrivingFeatures
 from talkhead_core.audio.voice_activity import voice_activity
 from talkhead_core.compositing.hand_visits import HandVisits
 from talkhead_core.errors import FootageError, InputError
@@ -46,7 +46,7 @@ from talkhead_core.types import FloatArray, Image
 from talkhead_core.work_folders import work_folder
 from tasks.full_frames import FullFrames, Recording, hand_visits
 from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
-from tasks.speaker_data import load_features, spoken_codes
+from tasks.speaker_data import driving_speech, load_features, spoken_codes
 from tasks.stage import Stage, errors_in_one_line, keep_freed_memory
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)
@@ -209,8 +209,7 @@ class _Speaker:
             first_frame_s=float(ingest["frame_source_timestamp_s"][0]),
         )
         self._denoise = stage.section(DenoiseConfig, "denoise")
-        self._features = create_features(stage.section(SpeechFeaturesConfig, "speech_features"))
-        self._training = TrainingStatistics.from_arrays(read_arrays(stage.inputs("speech_features") / "features.safetensors"))
+        self._features, self._training = driving_speech(stage)
         self._closed = _closed_mouth(stage, self.model, self.track) if config.silence_gate else None
 
     def replay(self, frames: int, config: DubConfig) -> RecordingReplay:

@@ -22,9 +22,10 @@ from talkhead_core.audio.features import (
 )
 from talkhead_core.audio.features.log_mel import LogMel, log_mel_columns
 from talkhead_core.audio.loudness import normalise_loudness
-from talkhead_core.errors import ParameterError
+from talkhead_core.errors import InputError, ParameterError
 from talkhead_core.media.audio_file import read_audio, write_audio
 from tasks import speech_features
+from tasks.speaker_data import driving_speech, load_channel_groups
 from tasks.stage import Stage
 from tests.made_sounds import babble, noise
 from tests.official_weights import write_feature_weights
@@ -191,6 +192,25 @@ def test_the_stage_writes_rows_by_frame_id(tmp_path: Path, method: str, weights:
         normalise_loudness(read_audio(folder / "denoise" / "audio.wav")), Fraction(25), 75
     )
     np.testing.assert_allclose(arrays["features"] * arrays["channel_std"] + arrays["channel_mean"], raw, atol=1e-3)
+
+
+def test_a_speaker_trained_on_other_features_is_refused_by_name(tmp_path: Path) -> None:
+    def stage(method: str) -> Stage:
+        parameters = {"speech_features": {"method": method}, "profiles": {"p": {}}, "configs": {"c": {}}}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
+        return Stage(name="speech_features", speaker="anna", root=tmp_path)
+
+    (tmp_path / "speakers.yaml").write_text("speakers: {anna: {video: v.mp4, profile: p, config: c}}\n")
+    write_json(tmp_path / "data" / "anna" / "ingest" / "ingest.json", {"clip": {"fps": "25/1", "frames": 75}})
+    write_audio(tmp_path / "data" / "anna" / "denoise" / "audio.wav", babble(3.0))
+    speech_features.run(stage("log_mel"))
+    path = tmp_path / "data" / "anna" / "speech_features" / "features.safetensors"
+    assert load_channel_groups(path) == (80,)
+    assert driving_speech(stage("log_mel"))[0].channels == 80
+    with pytest.raises(InputError, match=r"anna was trained on windows of 24 columns and 80 channels.*talkhead run --speaker anna"):
+        driving_speech(stage("log_mel+speech_embedding"))
+    speech_features.run(stage("log_mel+speech_embedding"))
+    assert load_channel_groups(path) == (80, 96)
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])

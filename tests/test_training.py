@@ -177,6 +177,26 @@ def test_a_saved_lip_encoder_says_the_same(kernel_share: float, phonetic: bool) 
     np.testing.assert_array_equal(predict_lip_codes(copy, features), predict_lip_codes(encoder, features))
 
 
+def test_the_phonetic_encoder_hears_the_first_of_joined_features() -> None:
+    generator = np.random.default_rng(6)
+    features = generator.standard_normal((80, 24, 90)).astype(np.float32)
+    codes = generator.standard_normal((80, 2)).astype(np.float32)
+    config = LipTrainingConfig(iterations=2, members=2, folds=2, clips=2, clip_frames=8)
+    encoder = train_lip_encoder(features, codes, np.arange(70), config, channel_groups=(80, 10))
+    assert encoder.phonetic is not None and encoder.kernel is not None
+    assert encoder.kernel.config.groups == (80, 32, 10, 128)
+    assert [network.channels for network in encoder.networks] == [122, 112], "the second is not given the last of the features"
+    windows = torch.from_numpy(features[None])
+    alone = train_lip_encoder(features[..., :80], codes, np.arange(70), config)
+    heard, without = encoder.inputs(windows), alone.inputs(windows[..., :80])
+    torch.testing.assert_close(heard[..., :112], without[..., :112])
+    torch.testing.assert_close(heard[..., 112:122], windows[..., 80:])
+    torch.testing.assert_close(heard[..., 122:], without[..., 112:])
+    copy = LipEncoder(encoder.config)
+    copy.load_state_dict(encoder.state_dict())
+    np.testing.assert_array_equal(predict_lip_codes(copy, features), predict_lip_codes(encoder, features))
+
+
 def test_the_kernel_readout_is_kernel_ridge_regression_and_few_centres_are_nearly_it() -> None:
     generator = np.random.default_rng(4)
     features = torch.from_numpy(generator.standard_normal((150, 12, 6)).astype(np.float32))
