@@ -62,7 +62,8 @@ def driving_speech(stage: Stage) -> tuple[SpeechFeatures, TrainingStatistics]:
         chosen = f"speech_features: {{method: {config.method}, window: {config.window}}}"
         raise InputError(
             f"{path}: {stage.speaker} was trained on windows of {learned[0]} columns and {learned[1]} channels, and {chosen} makes "
-            f"{now[0]} and {now[1]}; train again with 'talkhead run --speaker {stage.speaker}', or set speech_features to what it was trained with"
+            f"{now[0]} and {now[1]}; train again with 'talkhead run --speaker {stage.speaker}', or set speech_features to "
+            "what it was trained with"
         )
     return extractor, TrainingStatistics.from_arrays(arrays)
 
