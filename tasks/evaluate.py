@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 
 from talkhead_core.artifacts import read_arrays, read_json, whole_file, write_json
 from talkhead_core.errors import InputError
-from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
+from talkhead_core.face.landmarks import LandmarksConfig, look_repeatedly
 from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.media.video_reader import read_frames, read_gray_frames, video_info
 from talkhead_core.metrics.evaluation import (
@@ -48,23 +47,22 @@ def run(stage: Stage) -> None:
         config,
         lambda done, _, note="": stage.progress(done, total, note),
     )
-    reference_points = found_landmarks(_selected(stage, frame_ids, int(rendering["size_px"])), config.landmarker)
+    reference_points = found_landmarks(_selected(stage, frame_ids, int(rendering["size_px"])), config.landmarker, config.looks)
     rendered_points: dict[str, FloatArray] = {}
     for index, protocol in enumerate(protocols):
-        rendered_points[protocol.name] = found_landmarks(read_frames(render / protocol.file), config.landmarker)
+        rendered_points[protocol.name] = found_landmarks(read_frames(render / protocol.file), config.landmarker, config.looks)
         stage.progress(len(frame_ids) + len(frame_ids) * (index + 1) // len(protocols), total, f"landmarks of {protocol.name}")
     table = with_landmark_scores(table, reference_points, rendered_points, LMD_SIZE_PX)
     write_json(stage.out / "metrics.json", metrics_document(table, protocols, float(fps), extra, config))
     write_table(stage.out / "per_frame.parquet", table)
 
 
-def found_landmarks(frames: Iterator[Image], landmarker: str) -> FloatArray:
-    """Landmarks ``[frames, P, 3]`` in pixels of a frame of 512, each frame's by itself; NaN rows without a face.
+def found_landmarks(frames: Iterator[Image], landmarker: str, looks: int = EvaluateConfig.looks) -> FloatArray:
+    """Landmarks ``[frames, P, 3]`` in pixels of a frame of 512, each frame's by itself, mean of some looks; NaN rows without a face.
 
     Small frames are enlarged to 512 first, for reference and render alike: a face under 60 px is not found.
     """
-    detector = build_landmarker(LandmarksConfig(landmarker=landmarker, follow=False))
-    return np.stack([row.points for row in detector.detect(map(_at_512, frames), [[0, sys.maxsize]])])
+    return look_repeatedly(map(_at_512, frames), LandmarksConfig(landmarker=landmarker, follow=False), looks)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

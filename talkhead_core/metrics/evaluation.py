@@ -36,16 +36,19 @@ class EvaluateConfig:
 
     Args:
         landmarker: finds the lips in both videos, in every frame by itself; the face mesh by default.
+        looks: at each frame; points are their mean. A dub, of which only lips and sound are compared, is looked at once.
         slow_every: LPIPS, BRISQUE, NIQE and FID are computed for every so many frames; 0 leaves them out.
         bootstrap: how intervals are drawn.
     """
 
     landmarker: str = "mediapipe_face_mesh"
+    looks: int = 3
     slow_every: int = 10
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
 
     def __post_init__(self) -> None:
         require(self.slow_every >= 0, "slow_every must be 0 or more")
+        require(self.looks >= 1, f"looks must be at least 1, not {self.looks}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +182,7 @@ def metrics_document(
         "protocol_says": {protocol.name: protocol.says for protocol in protocols},
         "not_available": {name: reason for name, reason in extra.not_available.items() if name not in columns},
         "landmarker": config.landmarker,
+        "looks": config.looks,
         "regions": REGION_DEFINITIONS,
         "definitions": {
             "psnr": "mean over frames of -10 log10 MSE, RGB in [0, 1]; identical pixels count as 100 dB",
