@@ -32,8 +32,9 @@ from talkhead_core.rendering.portrait_renderer import PortraitRenderer
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.types import FloatArray, Image
+from tasks.driving_speech import driving_speech
 from tasks.evaluate import found_landmarks
-from tasks.speaker_data import driving_speech, load_dataset, spoken_codes
+from tasks.speaker_data import load_dataset, spoken_codes
 from tasks.stage import Stage
 
 REPOSITORY = Path(__file__).resolve().parents[1]

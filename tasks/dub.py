@@ -44,9 +44,10 @@ from talkhead_core.speakers import check_speaker_name
 from talkhead_core.training.portrait_dataset import HeadTrack, held_out_start, load_track
 from talkhead_core.types import FloatArray, Image
 from talkhead_core.work_folders import work_folder
+from tasks.driving_speech import driving_speech
 from tasks.full_frames import FullFrames, Recording, hand_visits
 from tasks.provenance import ProvenanceConfig, origin_of, record_video, stage_signer
-from tasks.speaker_data import driving_speech, load_features, spoken_codes
+from tasks.speaker_data import load_features, spoken_codes
 from tasks.stage import Stage, errors_in_one_line, keep_freed_memory
 
 _LOUDEST_SILENCE = 10 ** (-60 / 20)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from talkhead_core.artifacts import read_arrays, whole_file
-from talkhead_core.audio.features import SpeechFeatures, SpeechFeaturesConfig, TrainingStatistics, create_features
 from talkhead_core.errors import InputError
 from talkhead_core.rendering.speaker_model import SpeakerModel
 from talkhead_core.training.lip_training import predict_lip_codes
@@ -16,7 +15,7 @@ from talkhead_core.training.portrait_dataset import PortraitDataset
 from talkhead_core.types import FloatArray, FrameRows
 from tasks.stage import Stage
 
-__all__ = ["driving_speech", "load_channel_groups", "load_dataset", "load_features", "spoken_codes", "write_history"]
+__all__ = ["load_channel_groups", "load_dataset", "load_features", "spoken_codes", "write_history"]
 
 
 def load_dataset(stage: Stage, size_px: int, *, clean: bool = False) -> PortraitDataset:
@@ -47,25 +46,6 @@ def load_features(path: Path, frames: int) -> np.ndarray:
 def load_channel_groups(path: Path) -> tuple[int, ...]:
     """Channels of each of the speech features that were joined in the file ``path``; none where it does not say."""
     return tuple(int(channels) for channels in read_arrays(path).get("channel_groups", ()))
-
-
-def driving_speech(stage: Stage) -> tuple[SpeechFeatures, TrainingStatistics]:
-    """What hears speech that drives the speaker, and what it is normalised to.
-
-    Raises:
-        InputError: the speaker was trained on other features than ``params.yaml`` now names.
-    """
-    path, config = stage.inputs("speech_features") / "features.safetensors", stage.section(SpeechFeaturesConfig, "speech_features")
-    extractor, arrays = create_features(config), read_arrays(path)
-    learned, now = arrays["features"].shape[1:], (extractor.window, extractor.channels)
-    if learned != now:
-        chosen = f"speech_features: {{method: {config.method}, window: {config.window}}}"
-        raise InputError(
-            f"{path}: {stage.speaker} was trained on windows of {learned[0]} columns and {learned[1]} channels, and {chosen} makes "
-            f"{now[0]} and {now[1]}; train again with 'talkhead run --speaker {stage.speaker}', or set speech_features to "
-            "what it was trained with"
-        )
-    return extractor, TrainingStatistics.from_arrays(arrays)
 
 
 def spoken_codes(model: SpeakerModel, features: FrameRows) -> FloatArray:

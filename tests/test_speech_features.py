@@ -25,7 +25,8 @@ from talkhead_core.audio.loudness import normalise_loudness
 from talkhead_core.errors import InputError, ParameterError
 from talkhead_core.media.audio_file import read_audio, write_audio
 from tasks import speech_features
-from tasks.speaker_data import driving_speech, load_channel_groups
+from tasks.driving_speech import driving_speech
+from tasks.speaker_data import load_channel_groups
 from tasks.stage import Stage
 from tests.made_sounds import babble, noise
 from tests.official_weights import write_feature_weights

@@ -21,7 +21,18 @@ PIPELINE = (
     "ingest extract_audio denoise speech_features landmarks track_head segment flow_masks inpaint "
     "train_coarse train_fine train_torso render evaluate report"
 )
-NOT_STAGES = {"__init__", "back_ends", "full_frames", "pair_extras", "provenance", "speaker_data", "stage", "sync_error", "torchrun"}
+NOT_STAGES = {
+    "__init__",
+    "back_ends",
+    "driving_speech",
+    "full_frames",
+    "pair_extras",
+    "provenance",
+    "speaker_data",
+    "stage",
+    "sync_error",
+    "torchrun",
+}
 TASKS_BESIDE_THE_GRAPH = {
     "compare_runs",
     "denoise_file",

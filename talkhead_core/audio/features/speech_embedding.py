@@ -40,6 +40,7 @@ _HEARD = 40
 """Mel columns that one column of the embedding hears."""
 
 _SLOPE, _LEAST = 0.2, -0.4
+_OFFICIAL_CONVOLUTIONS = 20
 
 
 class EmbeddingNetwork(nn.Module):
@@ -82,6 +83,8 @@ class EmbeddingNetwork(nn.Module):
             official = cv2.dnn.readNetFromONNX(str(path))
             layers = [official.getLayer(official.getLayerId(name)) for name in official.getLayerNames()]
             blobs = [layer.blobs for layer in layers if layer.type == "Convolution"]
+            if len(blobs) != _OFFICIAL_CONVOLUTIONS:
+                raise ValueError(f"{len(blobs)} convolutions")
             scales = next(layer.blobs for layer in layers if layer.type == "BatchNorm")
             for convolution, values in zip(network.convolutions, blobs, strict=False):
                 for parameter, value in zip(convolution.parameters(), values, strict=True):
