@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 
 from talkhead_core.artifacts import read_arrays, read_json, whole_file, write_json
 from talkhead_core.errors import InputError
-from talkhead_core.face.landmarks import LandmarksConfig, look_repeatedly
+from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
 from talkhead_core.media.frame_selection import read_selected_frames
 from talkhead_core.media.video_reader import read_frames, read_gray_frames, video_info
 from talkhead_core.metrics.evaluation import (
@@ -62,7 +63,8 @@ def found_landmarks(frames: Iterator[Image], landmarker: str, looks: int = Evalu
 
     Small frames are enlarged to 512 first, for reference and render alike: a face under 60 px is not found.
     """
-    return look_repeatedly(map(_at_512, frames), LandmarksConfig(landmarker=landmarker, follow=False), looks)
+    detector = build_landmarker(LandmarksConfig(landmarker=landmarker, follow=False, looks=looks))
+    return np.stack([row.points for row in detector.detect(map(_at_512, frames), [[0, sys.maxsize]])])
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

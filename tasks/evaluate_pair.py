@@ -16,7 +16,7 @@ import pandas as pd
 
 from talkhead_core.artifacts import write_text
 from talkhead_core.errors import FootageError, InputError, TalkheadError
-from talkhead_core.face.landmarks import LandmarksConfig, look_repeatedly
+from talkhead_core.face.landmarks import LandmarksConfig, build_landmarker
 from talkhead_core.media.probe import VideoProbe, probe_video
 from talkhead_core.media.resampled_frames import resampled_frames
 from talkhead_core.metrics.alignment import TimeOffset, estimate_offset, motion_signature
@@ -72,8 +72,8 @@ def evaluate_pair(
     def images(probe: VideoProbe, start: int) -> Iterator[Image]:
         return islice(resampled_frames(probe, width, height, fps), start, start + frames)
 
-    detector = LandmarksConfig(landmarker=config.landmarker, follow=False)
-    points = [_landmarks(images(probe, start), detector, config.looks) for probe, start in zip(probes, (first, second), strict=True)]
+    detector = LandmarksConfig(landmarker=config.landmarker, follow=False, looks=config.looks)
+    points = [_landmarks(images(probe, start), detector) for probe, start in zip(probes, (first, second), strict=True)]
     extra = load_extra_metrics(weights, config)
     references = (
         ReferenceFrame(frame_id=first + index, image=image, masks=region_masks(at, height, width))
@@ -114,7 +114,7 @@ def evaluate_folder(references: Path, rendered: Path, config: EvaluateConfig | N
     return documents, errors
 
 
-def _landmarks(frames: Iterator[Image], config: LandmarksConfig, looks: int) -> FloatArray:
+def _landmarks(frames: Iterator[Image], config: LandmarksConfig) -> FloatArray:
     """``[frames, P, 3]`` in pixels of the frames given; frames with a short side below 512 are enlarged for the search."""
     scale = 1.0
 
@@ -128,7 +128,8 @@ def _landmarks(frames: Iterator[Image], config: LandmarksConfig, looks: int) -> 
                 else np.asarray(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
             )
 
-    return look_repeatedly(enlarged(), config, looks) / scale
+    rows = [row.points for row in build_landmarker(config).detect(enlarged(), [[0, sys.maxsize]])]
+    return np.asarray(np.stack(rows) / scale)
 
 
 def _alignment(probes: tuple[VideoProbe, VideoProbe], found: TimeOffset, used: int, fps: Fraction, frames: int) -> dict[str, Any]:

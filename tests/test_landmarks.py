@@ -13,7 +13,7 @@ from talkhead_core.errors import NotAvailableError, ParameterError
 from talkhead_core.face import mesh_topology as mesh
 from talkhead_core.face.blendshapes import BLENDSHAPE_NAMES
 from talkhead_core.face.frame_landmarks import FrameLandmarks, Landmarker, gather, shot_of_frames
-from talkhead_core.face.landmarks import LANDMARKERS, LandmarksConfig, build_landmarker, look_repeatedly
+from talkhead_core.face.landmarks import LANDMARKERS, LandmarksConfig, build_landmarker
 from talkhead_core.face.landmarks.consistency import ShapeConsistency
 from talkhead_core.media.video_reader import read_frames
 
@@ -219,24 +219,41 @@ def test_fan_reads_weights_from_its_folder(tmp_path: Path) -> None:
     assert build_landmarker(LandmarksConfig(landmarker="fan", weights=str(tmp_path))).point_count == 68
 
 
+def looked_at(frames: list[np.ndarray], looks: int) -> np.ndarray:
+    landmarker = build_landmarker(LandmarksConfig(follow=False, looks=looks))
+    return np.stack([row.points for row in landmarker.detect(iter(frames), [[0, len(frames)]])])
+
+
 def test_several_looks_find_the_same_points_and_tremble_less(frames: list[np.ndarray]) -> None:
     """Noise that nobody sees moves the points; of the mean of several looks it moves them less."""
-    face, config = frames[0], LandmarksConfig(follow=False)
     generator = np.random.default_rng(0)
-    noisy = [np.clip(face + generator.normal(0, 3, face.shape), 0, 255).astype(np.uint8) for _ in range(12)]
-    once, often = (look_repeatedly(iter(noisy), config, looks) for looks in (1, 5))
-    alone = np.stack([row.points for row in build_landmarker(config).detect(iter(noisy), [[0, 12]])])
-    np.testing.assert_array_equal(once, alone)
-    width = np.linalg.norm(alone[:, 234, :2] - alone[:, 454, :2], axis=-1).mean()
+    noisy = [np.clip(frames[0] + generator.normal(0, 3, frames[0].shape), 0, 255).astype(np.uint8) for _ in range(12)]
+    once, often = looked_at(noisy, 1), looked_at(noisy, 5)
+    width = np.linalg.norm(once[:, 234, :2] - once[:, 454, :2], axis=-1).mean()
     lips = sorted({*mesh.LIPS})
     assert np.linalg.norm((often - once)[:, lips, :2].mean(axis=0), axis=-1).max() < 0.03 * width, "mapped back to where they are"
     tremble = [np.linalg.norm((points - points.mean(axis=0))[:, lips, :2], axis=-1).mean() for points in (once, often)]
     assert tremble[1] < 0.8 * tremble[0], tremble
 
 
-def test_looks_at_a_frame_without_a_face_are_nan_and_move_no_other(frames: list[np.ndarray]) -> None:
-    points = look_repeatedly(iter(frames[4:9]), LandmarksConfig(follow=False), 3)
-    assert np.isnan(points[2]).all() and np.isfinite(np.delete(points, 2, axis=0)).all()
-    np.testing.assert_array_equal(points[3:], look_repeatedly(iter(frames[7:9]), LandmarksConfig(follow=False), 3))
+@pytest.mark.parametrize("name", LANDMARKERS.names())
+def test_several_looks_keep_the_contract(name: str, frames: list[np.ndarray]) -> None:
+    landmarker_here(name)
+    landmarker = build_landmarker(LandmarksConfig(landmarker=name, weights=str(WEIGHTS.get(name, "")), looks=3))
+    rows = list(landmarker.detect(iter(frames), [[0, 9], [9, 16]]))
+    assert [row.frame_id for row in rows] == list(range(16))
+    assert [row.detected for row in rows] == [True] * 6 + [False] + [True] * 9
+    assert np.isnan(rows[6].points).all() and rows[6].confidence == 0.0
+    assert all(row.points.shape == (landmarker.point_count, 3) and row.points.dtype == np.float32 for row in rows)
+    assert all(0 < row.confidence <= 1 for row in rows[:6] + rows[7:])
+    alone = list(landmarker.detect(iter(frames[7:9]), [[0, 2]]))
+    for one, other in zip(rows[7:9], alone, strict=True):
+        np.testing.assert_array_equal(one.points, other.points)
+    if name == "face_landmarker":
+        arrays = gather(iter(rows))
+        assert arrays["blendshapes"].shape == (16, 52) and arrays["face_matrix"].shape == (16, 4, 4)
+
+
+def test_looks_are_counted() -> None:
     with pytest.raises(ParameterError, match="looks must be at least 1"):
-        look_repeatedly(iter(frames), LandmarksConfig(follow=False), 0)
+        LandmarksConfig(looks=0)

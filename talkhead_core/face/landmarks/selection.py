@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from talkhead_core.face.frame_landmarks import Landmarker
+from talkhead_core.face.landmarks.repeated_looks import RepeatedLooks
 from talkhead_core.parameters import require
 from talkhead_core.registry import Registry
 
@@ -22,6 +23,7 @@ class LandmarksConfig:
         min_tracking_confidence: below it the face is searched for anew, in (0, 1).
         follow: look for a frame's face where the frame before had it, which is smoother; otherwise every frame is searched by
             itself, and its points do not depend on other frames.
+        looks: at each frame, slightly moved, turned and scaled; points are their mean, and no face is followed where there are several.
         weights: path of the weight file for the landmarkers that need one.
     """
 
@@ -29,11 +31,13 @@ class LandmarksConfig:
     min_detection_confidence: float = 0.5
     min_tracking_confidence: float = 0.5
     follow: bool = True
+    looks: int = 1
     weights: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("min_detection_confidence", "min_tracking_confidence"):
             require(0.0 < getattr(self, name) < 1.0, f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        require(self.looks >= 1, f"looks must be at least 1, not {self.looks}")
 
 
 LANDMARKERS: Registry[Callable[[LandmarksConfig], Landmarker]] = Registry(
@@ -53,4 +57,6 @@ def build_landmarker(config: LandmarksConfig) -> Landmarker:
         ParameterError: no such landmarker.
         NotAvailableError: its package or weights are missing.
     """
-    return LANDMARKERS.get(config.landmarker)(config)
+    if config.looks == 1:
+        return LANDMARKERS.get(config.landmarker)(config)
+    return RepeatedLooks(LANDMARKERS.get(config.landmarker)(replace(config, follow=False)), config.looks)
