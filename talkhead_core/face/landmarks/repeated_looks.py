@@ -1,7 +1,7 @@
 """Each frame looked at several times: a landmarker's answer trembles with where in the frame the face lies.
 
 A frame's points are the mean over a few fixed similarities of the picture (moved, turned and scaled by little), mapped back. The same
-mouth in two surroundings then measures more nearly alike (docs/evaluation.md), and heads learn sharper faces (docs/model.md).
+mouth in two surroundings then measures more nearly alike; docs/evaluation.md has figures.
 """
 
 from __future__ import annotations
