@@ -64,7 +64,7 @@ def load_speaker(source: Path, speaker: str, config: TrainCoarseConfig) -> Prepa
     labels = [cv2.resize(image, size, interpolation=cv2.INTER_NEAREST) for image in _unpacked(arrays, "label", cv2.IMREAD_GRAYSCALE)]
     plate = cv2.resize(next(iter(_unpacked(arrays, "plate", cv2.IMREAD_COLOR))), size, interpolation=cv2.INTER_AREA)
     dataset = PortraitDataset(frames=np.stack(frames), labels=np.stack(labels), plate=plate, track=track, fps=Fraction(25))
-    return PreparedSpeaker(dataset, arrays["features"], config, tuple(arrays["channel_groups"].tolist()))
+    return PreparedSpeaker(dataset, arrays["features"], config, tuple(arrays.get("channel_groups", np.empty(0, np.int64)).tolist()))
 
 
 def _pack(source: Path, speaker: str, target: Path, quality: int) -> None:

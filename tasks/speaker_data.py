@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import safetensors
 
 from talkhead_core.artifacts import read_arrays, whole_file
 from talkhead_core.errors import InputError
@@ -45,7 +46,8 @@ def load_features(path: Path, frames: int) -> np.ndarray:
 
 def load_channel_groups(path: Path) -> tuple[int, ...]:
     """Channels of each of the speech features that were joined in the file ``path``; none where it does not say."""
-    return tuple(int(channels) for channels in read_arrays(path).get("channel_groups", ()))
+    with safetensors.safe_open(path, framework="np") as file:  # the features beside it are read elsewhere, and large
+        return tuple(file.get_tensor("channel_groups").tolist()) if "channel_groups" in file.keys() else ()  # noqa: SIM118 - not a mapping
 
 
 def spoken_codes(model: SpeakerModel, features: FrameRows) -> FloatArray:
